@@ -1,0 +1,27 @@
+//! The pure rules of the Reprieve host.
+//!
+//! Nothing here performs I/O, reads a clock or starts a task: `now` is a
+//! parameter, and what must be asked of the world goes through the traits in
+//! [`ports`]. So every rule is tested without a runtime, a socket or a sleep.
+//!
+//! - the words: [`ids`], [`time`], [`judgement`], [`evidence`], [`decision`]
+//! - the rules: [`incident`] (one restart in flight, death declared in one
+//!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
+//!   been silent for too long), [`eyesight`], [`settings`] (layers), [`a2a`]
+//!   (envelopes), [`address`] (where a workspace may live)
+//! - the edges: [`ports`]
+
+pub mod a2a;
+pub mod address;
+pub mod decision;
+pub mod evidence;
+pub mod eyesight;
+pub mod ids;
+pub mod incident;
+pub mod judgement;
+pub mod liveness;
+pub mod ports;
+pub mod queue;
+pub mod reply;
+pub mod settings;
+pub mod time;

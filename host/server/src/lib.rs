@@ -1,0 +1,25 @@
+//! The Reprieve host as a program: a proxy in front of workspaces that judges
+//! every failed forward, and what it needs around it.
+//!
+//! - [`proxy`]: requests in, answers out; knows the fleet only as a trait
+//! - [`supervisor`]: gathers evidence, asks the policy, carries out what it rules
+//! - [`backend`]: who runs workspaces: child processes
+//! - [`store`]: what survives the host: SQLite
+//! - [`admin`]: the operator's listener
+//! - [`config`] and [`cli`]: how people start and read all this
+//! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
+//!
+//! The edges ([`proxy`], [`admin`], [`cli`]) never import each other; `cargo
+//! xtask tidy` holds these walls.
+
+pub mod admin;
+pub mod agent;
+pub mod backend;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod demo;
+pub mod proxy;
+pub mod store;
+pub mod supervisor;
+pub mod wiring;
