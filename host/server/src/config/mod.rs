@@ -172,6 +172,7 @@ impl Config {
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
         for workspace in self.workspaces.values_mut() {
             workspace.working_dir.iter_mut().for_each(resolve);
+            workspace.log_file.iter_mut().for_each(resolve);
             workspace.token_file.iter_mut().for_each(resolve);
         }
     }

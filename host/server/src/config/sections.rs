@@ -32,11 +32,16 @@ pub struct ProxyConfig {
     /// request's `Host` says.
     #[schemars(with = "Option<String>")]
     pub public_url: Option<Url>,
+    /// Believe and extend the `X-Forwarded-*` headers of requests. Only behind
+    /// another proxy that sets them; otherwise they are replaced.
+    pub trust_forwarded: bool,
     /// Answers of a workspace that count as a failed forward.
     pub failed_statuses: Statuses,
     /// How long a forward may stay without any sign from the workspace.
     /// Heartbeats push it out.
     pub idle_timeout: Length<100, { DAY_MS }>,
+    /// The longest wait for an answer to begin, however lively the workspace.
+    pub answer_timeout: Length<100, { 30 * DAY_MS }>,
     /// How long connecting to a workspace may take.
     pub connect_timeout: Length<10, { 10 * 60 * SECOND_MS }>,
     /// Ask the policy before each forward, too.
@@ -49,8 +54,10 @@ pub struct ProxyConfig {
     /// The largest answer that is held in memory or kept in the queue. Streams
     /// are not limited.
     pub response_limit: Size<{ KIB }, { 256 * MIB }>,
+    /// Connections of callers at once; more wait to be accepted.
+    pub max_connections: Count<1, 1_000_000>,
     /// How long running requests may take to end when the host shuts down.
-    pub shutdown_grace: Length<0, { HOUR_MS }>,
+    pub shutdown_timeout: Length<0, { HOUR_MS }>,
 }
 
 impl Default for ProxyConfig {
@@ -58,14 +65,17 @@ impl Default for ProxyConfig {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8484)),
             public_url: None,
+            trust_forwarded: false,
             failed_statuses: Statuses([502, 503, 504].into_iter().chain(520..=524).collect()),
             idle_timeout: Length::clamped(Millis::from_secs(300)),
+            answer_timeout: Length::clamped(Millis(HOUR_MS)),
             connect_timeout: Length::clamped(Millis::from_secs(5)),
             preflight: false,
             queue_on_dead: false,
             body_limit: Size::clamped(MIB),
             response_limit: Size::clamped(10 * MIB),
-            shutdown_grace: Length::clamped(Millis::from_secs(30)),
+            max_connections: Count::clamped(10_000),
+            shutdown_timeout: Length::clamped(Millis::from_secs(30)),
         }
     }
 }

@@ -50,6 +50,10 @@ pub struct WorkspaceConfig {
     /// How long it counts as starting when it accepts no connections yet.
     #[serde(default = "default_boot_grace")]
     pub boot_grace: Length<0, 3_600_000>,
+    /// A file that its output is appended to, relative to this file. Default: the
+    /// host's own log, line by line.
+    #[serde(default)]
+    pub log_file: Option<PathBuf>,
     /// It queues requests for itself: callers get 503 busy instead of 202.
     #[serde(default)]
     pub queues_for_itself: bool,
