@@ -69,6 +69,20 @@ pub enum WorkspaceState {
     Removed,
 }
 
+impl WorkspaceState {
+    /// Requests may go there.
+    pub const fn takes_requests(self) -> bool {
+        match self {
+            Self::Provisioning | Self::Online | Self::Degraded => true,
+            Self::Offline
+            | Self::Paused
+            | Self::Hibernating
+            | Self::Hibernated
+            | Self::Removed => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Resting,
