@@ -2,7 +2,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use reprieve_core::{evidence::Question, ids::TenantId, ids::WorkspaceId, settings::Layer};
+use reprieve_core::{
+    evidence::Question,
+    ids::{TenantId, WorkspaceId},
+    settings::Layer,
+    time::Millis,
+};
 
 /// Why there is no engine.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +41,10 @@ pub enum LoadFailure {
         "the policy file is cut off: it ends after {bytes} bytes, in the middle of a section; copy it again"
     )]
     Truncated { bytes: usize },
+    #[error(
+        "the policy file says it is WebAssembly of version {version}, which this host does not run; build a component"
+    )]
+    OtherVersion { version: String },
     #[error("the policy file is damaged, or uses WebAssembly features that this host does not run")]
     Garbled { source: wasmtime::Error },
     #[error(
@@ -147,8 +156,8 @@ pub enum SettingsRefused {
     Problems(Vec<Problem>),
     #[error("the policy failed while it read the settings")]
     Failed(#[source] PolicyFailure),
-    #[error("the silence limit is {millis} ms, at least 1000 ms are allowed")]
-    SilenceLimit { millis: u64 },
+    #[error("the policy wants to be asked after a silence of {limit}, at least {least} is allowed")]
+    SilenceLimit { limit: Millis, least: Millis },
 }
 
 fn listed(problems: &[Problem]) -> String {

@@ -17,13 +17,24 @@
 //!
 //! `examples/embed.rs` is all of that in one file. No HTTP, no Docker, no WASI.
 
+mod anatomy;
+mod cache;
+mod contract;
+mod describe;
 mod engine;
 mod failure;
 mod generation;
+mod imports;
+mod instance;
 mod judge;
 mod limits;
+mod load;
+mod pass;
 mod policy;
+mod store;
+mod words;
 
+pub use describe::Description;
 pub use engine::{Engine, EngineOptions};
 pub use failure::{
     EngineFailure, GenerationRefused, LoadFailure, PolicyFailure, Problem, SettingsRefused,
@@ -34,4 +45,4 @@ pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
     MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES,
 };
-pub use policy::{CheckedSettings, Description, Policy};
+pub use policy::{CheckedSettings, Instances, Policy};
