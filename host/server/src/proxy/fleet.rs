@@ -21,6 +21,9 @@ pub struct Route {
     pub state: WorkspaceState,
     /// None while nobody knows where it listens.
     pub address: Option<Url>,
+    /// The workspace's backend gave it that address, so it may lie on a private
+    /// network. Any other is checked again at every connect.
+    pub owned: bool,
     /// It queues for itself: it gets 503 busy instead of 202 queued.
     pub queues_for_itself: bool,
 }
