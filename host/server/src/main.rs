@@ -1,1 +1,3 @@
-fn main() {}
+fn main() {
+    reprieve_server::backend::process::exec_child_if_asked();
+}
