@@ -74,11 +74,9 @@ impl WorkspaceState {
     pub const fn takes_requests(self) -> bool {
         match self {
             Self::Provisioning | Self::Online | Self::Degraded => true,
-            Self::Offline
-            | Self::Paused
-            | Self::Hibernating
-            | Self::Hibernated
-            | Self::Removed => false,
+            Self::Offline | Self::Paused | Self::Hibernating | Self::Hibernated | Self::Removed => {
+                false
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use futures::future::BoxFuture;
 use reprieve_core::{
     ids::{LifeId, Revision},
     incident::{DropReason, Standing, Step, Void, Wish},
@@ -17,17 +18,20 @@ use super::{
 
 impl Supervisor {
     /// Carries out steps in their order, and what follows from them. `judged` is
-    /// the run that a death verdict was about.
-    pub(super) async fn carry_out(
-        &self,
-        workspace: &Arc<Workspace>,
+    /// the run that a death verdict was about. Boxed, because a step may lead to
+    /// another judgement, and that to further steps.
+    pub(super) fn carry_out<'a>(
+        &'a self,
+        workspace: &'a Arc<Workspace>,
         steps: Vec<Step>,
         judged: Option<LifeMark>,
-    ) {
-        let mut steps = VecDeque::from(steps);
-        while let Some(step) = steps.pop_front() {
-            steps.extend(self.step(workspace, step, judged.as_ref()).await);
-        }
+    ) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut steps = VecDeque::from(steps);
+            while let Some(step) = steps.pop_front() {
+                steps.extend(self.step(workspace, step, judged.as_ref()).await);
+            }
+        })
     }
 
     async fn step(
@@ -38,7 +42,7 @@ impl Supervisor {
     ) -> Vec<Step> {
         match step {
             Step::Admit { cause, .. } => {
-                let admission = Box::pin(self.admission(workspace, cause)).await;
+                let admission = self.admission(workspace, cause).await;
                 let now = self.now();
                 return workspace.live.lock().incident.ruled(cause, admission, now);
             }
@@ -58,7 +62,8 @@ impl Supervisor {
             }
             Step::ClearCredentials => {
                 let mut live = workspace.live.lock();
-                live.address.clone_from(&workspace.spec.address);
+                live.owned_address.clone_from(&workspace.spec.address);
+                live.own_word = None;
                 live.mark = None;
             }
             Step::Broadcast { life, cause } => {
@@ -157,7 +162,7 @@ impl Supervisor {
             let outcome = outcome.map(|started| {
                 let mut live = of.live.lock();
                 if started.address.is_some() {
-                    live.address = started.address;
+                    live.owned_address = started.address;
                 }
                 live.mark = started.mark;
             });
@@ -169,8 +174,7 @@ impl Supervisor {
                 supervisor.announce(of.id(), "restart carried out".to_owned());
             }
             let now = supervisor.now();
-            let steps =
-                of.live.lock().incident.carried_out(life, outcome.as_ref().copied(), now);
+            let steps = of.live.lock().incident.carried_out(life, outcome.as_ref().copied(), now);
             supervisor.save(&of).await;
             supervisor.carry_out(&of, steps, None).await;
         });
@@ -258,7 +262,8 @@ impl Supervisor {
             let live = workspace.live.lock();
             WorkspaceRecord {
                 standing: live.incident.standing(),
-                address: live.address.clone(),
+                owned_address: live.owned_address.clone(),
+                own_word: live.own_word.clone(),
                 queues_for_itself: Some(live.queues_for_itself),
                 wanted: live.incident.wanted_revision(),
                 mark: live.mark.clone(),

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use reprieve_core::{
     address,
     decision::Finding,
+    decision::Outcome,
     ids::{DecisionId, LifeId, QueueId, WorkspaceId},
     judgement::{ForwardFailure, RestartCause, Trigger},
-    decision::Outcome,
     ports::{Accepted, QueueRefusal},
     queue::{Item, NewItem},
     time::Millis,
@@ -98,7 +98,7 @@ impl Fleet for Supervisor {
         {
             let mut live = workspace.live.lock();
             if let Some(url) = registration.url {
-                live.address = Some(url);
+                live.own_word = Some(url);
             }
             if let Some(queues) = registration.queues_for_itself {
                 live.queues_for_itself = queues;
@@ -151,13 +151,7 @@ impl Supervisor {
     /// A workspace may name a public address, or the one where its backend put
     /// it.
     fn check_address(&self, workspace: &Workspace, url: &Url) -> Result<(), ReportRefused> {
-        let owned = workspace.live.lock().address.clone();
-        let is_owned = |asked: &Url| {
-            owned.iter().chain(&workspace.spec.address).any(|own| {
-                own.host() == asked.host()
-                    && own.port_or_known_default() == asked.port_or_known_default()
-            })
-        };
+        let is_owned = |asked: &Url| workspace.live.lock().owns(Some(asked));
         address::check(url, is_owned)
             .map_err(|refused| ReportRefused::AddressNotAllowed(refused.to_string()))
     }

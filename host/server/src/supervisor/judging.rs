@@ -45,11 +45,7 @@ impl Supervisor {
                     *under_way = Some(result.clone());
                     // A task of its own: a caller who goes away leaves no verdict
                     // half carried out.
-                    self.spawn(self.clone().judge_through(
-                        Arc::clone(workspace),
-                        trigger,
-                        publish,
-                    ));
+                    self.spawn(self.clone().judge_through(Arc::clone(workspace), trigger, publish));
                     result
                 }
             }
@@ -135,12 +131,7 @@ impl Supervisor {
     }
 
     /// Acts on a verdict.
-    async fn conclude(
-        &self,
-        workspace: &Arc<Workspace>,
-        trigger: Trigger,
-        ruled: Ruled,
-    ) -> Judged {
+    async fn conclude(&self, workspace: &Arc<Workspace>, trigger: Trigger, ruled: Ruled) -> Judged {
         let now = self.now();
         let finding = match ruled.outcome.verdict() {
             Verdict::Alive => {

@@ -180,11 +180,8 @@ impl Supervisor {
 
     fn announce(&self, workspace: &WorkspaceId, what: String) {
         // Nobody listening is no error.
-        let _ = self.0.events.send(FleetEvent {
-            at: self.now(),
-            workspace: workspace.clone(),
-            what,
-        });
+        let _ =
+            self.0.events.send(FleetEvent { at: self.now(), workspace: workspace.clone(), what });
     }
 
     /// Runs in the background until it ends by itself or the host stops.

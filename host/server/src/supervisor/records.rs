@@ -15,7 +15,9 @@ use url::Url;
 #[serde(default)]
 pub struct WorkspaceRecord {
     pub standing: Standing,
-    pub address: Option<Url>,
+    /// Where the backend put it, and where it says that it listens.
+    pub owned_address: Option<Url>,
+    pub own_word: Option<Url>,
     pub queues_for_itself: Option<bool>,
     pub wanted: Revision,
     pub mark: Option<LifeMark>,

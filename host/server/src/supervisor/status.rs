@@ -64,7 +64,7 @@ impl Supervisor {
             restart_in_flight: live.incident.is_in_flight(),
             revision_stale: live.incident.is_revision_stale(),
             wanted_revision: live.incident.wanted_revision(),
-            address: live.address.clone(),
+            address: live.address().cloned(),
             last_beat_ago_ms: signs.beat.map(|(at, _)| at.age(now)),
             last_contact_ago_ms: signs.contact.map(|(at, _)| at.age(now)),
             last_restart_ago_ms: began.map(|at| at.age(now)),
@@ -74,11 +74,7 @@ impl Supervisor {
 
     /// A person, or a program on behalf of one, wants a restart. None: there is
     /// no such workspace.
-    pub async fn want_restart(
-        &self,
-        workspace: &WorkspaceId,
-        cause: RestartCause,
-    ) -> Option<Wish> {
+    pub async fn want_restart(&self, workspace: &WorkspaceId, cause: RestartCause) -> Option<Wish> {
         let workspace = self.workspace(workspace)?;
         Some(self.wish(&workspace, cause).await)
     }

@@ -55,7 +55,8 @@ impl Supervisor {
         );
         let live = Live {
             incident,
-            address: record.address.or_else(|| spec.address.clone()),
+            owned_address: record.owned_address.or_else(|| spec.address.clone()),
+            own_word: record.own_word,
             queues_for_itself: record.queues_for_itself.unwrap_or(spec.queues_for_itself),
             mark: record.mark,
         };

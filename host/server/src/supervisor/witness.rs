@@ -40,9 +40,9 @@ impl Witness for WorkspaceWitness {
                 history().map(|history| self.from_history(question, &history, now))
             }
             Question::Memory => ports.memory.at_hand(id, now).map(|note| Answer::Memory(Ok(note))),
-            Question::Eyesight { since, until } => Some(Answer::Eyesight(
-                self.supervisor.0.surroundings.eyesight(since, until, now),
-            )),
+            Question::Eyesight { since, until } => {
+                Some(Answer::Eyesight(self.supervisor.0.surroundings.eyesight(since, until, now)))
+            }
             Question::Fleet { within } => Some(Answer::Fleet(
                 self.supervisor.0.surroundings.fleet(&self.workspace.who, within, now),
             )),

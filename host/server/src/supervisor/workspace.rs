@@ -63,10 +63,25 @@ pub(super) struct Workspace {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) incident: Incident,
-    pub(super) address: Option<Url>,
+    /// Where the backend put it.
+    pub(super) owned_address: Option<Url>,
+    /// Where it says that it listens.
+    pub(super) own_word: Option<Url>,
     pub(super) queues_for_itself: bool,
     /// Which run the runtime shows, as last seen.
     pub(super) mark: Option<LifeMark>,
+}
+
+impl Live {
+    pub(super) fn address(&self) -> Option<&Url> {
+        self.own_word.as_ref().or(self.owned_address.as_ref())
+    }
+
+    /// The backend put the workspace there.
+    pub(super) fn owns(&self, asked: Option<&Url>) -> bool {
+        let (Some(own), Some(asked)) = (&self.owned_address, asked) else { return false };
+        own.host() == asked.host() && own.port_or_known_default() == asked.port_or_known_default()
+    }
 }
 
 impl Workspace {
@@ -104,7 +119,8 @@ impl Workspace {
             tenant: self.spec.tenant.clone(),
             life: live.incident.life(),
             state: live.incident.state(),
-            address: live.address.clone(),
+            owned: live.own_word.is_none() || live.owns(live.own_word.as_ref()),
+            address: live.address().cloned(),
             queues_for_itself: live.queues_for_itself,
         }
     }
