@@ -42,6 +42,14 @@ pub struct FakeEvidence {
     /// For the window from `.0` ago until `.1` ago.
     pub eyesight_windows: Vec<(Millis, Millis, Eyesight)>,
     pub fleet: Fleet,
+    /// What a policy did with it. Public so that tests can write
+    /// `FakeEvidence { look, ..FakeEvidence::default() }`.
+    pub trace: Trace,
+}
+
+/// What was asked and written; read through [`FakeEvidence`].
+#[derive(Clone, Debug, Default)]
+pub struct Trace {
     asked: RefCell<Vec<Question>>,
     written: RefCell<Option<Vec<u8>>>,
 }
@@ -60,8 +68,7 @@ impl Default for FakeEvidence {
             eyesight: Eyesight::default(),
             eyesight_windows: Vec::new(),
             fleet: Fleet { workspaces: 1, suspected: 0, restarting: 0 },
-            asked: RefCell::default(),
-            written: RefCell::default(),
+            trace: Trace::default(),
         }
     }
 }
@@ -111,21 +118,21 @@ impl FakeEvidence {
 
     /// What was asked, in order.
     pub fn asked(&self) -> Vec<Question> {
-        self.asked.borrow().clone()
+        self.trace.asked.borrow().clone()
     }
 
     /// How often the runtime was asked.
     pub fn looks(&self) -> usize {
-        self.asked.borrow().iter().filter(|question| **question == Question::Look).count()
+        self.trace.asked.borrow().iter().filter(|question| **question == Question::Look).count()
     }
 
     /// The note that was written last, if one was.
     pub fn written(&self) -> Option<Vec<u8>> {
-        self.written.borrow().clone()
+        self.trace.written.borrow().clone()
     }
 
     fn ask(&self, question: Question) {
-        self.asked.borrow_mut().push(question);
+        self.trace.asked.borrow_mut().push(question);
     }
 }
 
@@ -172,7 +179,7 @@ impl Evidence for FakeEvidence {
     }
 
     fn write_note(&self, bytes: &[u8]) {
-        *self.written.borrow_mut() = Some(bytes.to_vec());
+        *self.trace.written.borrow_mut() = Some(bytes.to_vec());
     }
 
     fn eyesight_between(&self, since: Millis, until: Millis) -> Eyesight {

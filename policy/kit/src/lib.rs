@@ -34,7 +34,7 @@ pub use evidence::{
     Subject,
 };
 #[cfg(not(target_arch = "wasm32"))]
-pub use fake::{FakeEvidence, Question};
+pub use fake::{FakeEvidence, Question, Trace};
 pub use policy::{Description, Policy, Reason};
 pub use settings::{Percent, Problem, Reader, Setting};
 pub use words::{
