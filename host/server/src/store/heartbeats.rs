@@ -43,22 +43,7 @@ impl HeartbeatStore {
         }
     }
 
-    /// See [`Liveness::set_limit`].
-    pub fn set_limit(&self, workspace: &WorkspaceId, limit: Option<Millis>) {
-        self.liveness.lock().set_limit(workspace, limit);
-    }
-
-    /// See [`Liveness::rearm`].
-    pub fn rearm(&self, workspace: &WorkspaceId, now: UnixMillis) {
-        self.liveness.lock().rearm(workspace, now);
-    }
-
-    /// See [`Liveness::expired`].
-    pub fn expired(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId> {
-        self.liveness.lock().expired(now, at_most)
-    }
-
-    /// See [`Liveness::next_deadline`].
+    /// When the next workspace becomes overdue if it gives no sign.
     pub fn next_deadline(&self) -> Option<UnixMillis> {
         self.liveness.lock().next_deadline()
     }
@@ -114,6 +99,16 @@ impl Heartbeats for HeartbeatStore {
 
     fn contact(&self, workspace: &WorkspaceId, life: LifeId, at: UnixMillis) {
         self.liveness.lock().contact(workspace, life, at);
+    }
+
+    fn watch(&self, workspace: &WorkspaceId, limit: Option<Millis>, now: UnixMillis) {
+        let mut liveness = self.liveness.lock();
+        liveness.set_limit(workspace, limit);
+        liveness.rearm(workspace, now);
+    }
+
+    fn overdue(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId> {
+        self.liveness.lock().expired(now, at_most)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What the host knows of each workspace, across restarts of the host. The
-//! content is the supervisor's; here it is text.
+//! content is the supervisor's; here it is JSON.
 
 use std::sync::Arc;
 
 use reprieve_core::{evidence::StoreFault, ids::WorkspaceId};
+use rusqlite::OptionalExtension;
 
 use super::{readers::Readers, row, writer::Writer};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// One record per workspace.
 #[derive(Debug)]
@@ -19,19 +21,6 @@ impl WorkspaceStore {
         Self { writer: writer.clone(), readers: Arc::clone(readers) }
     }
 
-    /// On disk before it returns.
-    pub async fn save(&self, workspace: &WorkspaceId, json: String) -> Result<(), StoreFault> {
-        let workspace = workspace.clone();
-        let saved = self.writer.write(json.len(), move |connection| {
-            connection
-                .prepare_cached(
-                    "INSERT OR REPLACE INTO workspaces (workspace, record) VALUES (?1, ?2)",
-                )?
-                .execute([workspace.as_str(), &json])
-        });
-        saved.await.map(|_| ())
-    }
-
     pub async fn forget(&self, workspace: &WorkspaceId) -> Result<(), StoreFault> {
         let workspace = workspace.clone();
         let forgotten = self.writer.write(0, move |connection| {
@@ -42,14 +31,49 @@ impl WorkspaceStore {
         forgotten.await.map(|_| ())
     }
 
-    /// In the order of their names.
-    pub async fn load_all(&self) -> Result<Vec<(WorkspaceId, String)>, StoreFault> {
+    /// None: nothing is known of it.
+    pub async fn load<T>(&self, workspace: &WorkspaceId) -> Result<Option<T>, StoreFault>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        let workspace = workspace.clone();
+        self.readers
+            .read(move |connection| {
+                connection
+                    .prepare_cached("SELECT record FROM workspaces WHERE workspace = ?1")?
+                    .query_row([workspace.as_str()], |found| row::json(found, 0))
+                    .optional()
+            })
+            .await
+    }
+
+    /// On disk before it returns.
+    pub async fn save<T>(&self, workspace: &WorkspaceId, record: T) -> Result<(), StoreFault>
+    where
+        T: Serialize + Send + 'static,
+    {
+        let workspace = workspace.clone();
+        let saved = self.writer.write(0, move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT OR REPLACE INTO workspaces (workspace, record) VALUES (?1, ?2)",
+                )?
+                .execute([workspace.as_str(), &row::to_json(&record)?])
+        });
+        saved.await.map(|_| ())
+    }
+
+    /// All of them, in the order of their names.
+    pub async fn load_all<T>(&self) -> Result<Vec<(WorkspaceId, T)>, StoreFault>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
         self.readers
             .read(|connection| {
                 let sql = "SELECT workspace, record FROM workspaces ORDER BY workspace";
                 let mut statement = connection.prepare_cached(sql)?;
-                let records =
-                    statement.query_map([], |found| Ok((row::name(found, 0)?, found.get(1)?)))?;
+                let records = statement
+                    .query_map([], |found| Ok((row::name(found, 0)?, row::json(found, 1)?)))?;
                 records.collect()
             })
             .await
