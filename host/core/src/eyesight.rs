@@ -1,16 +1,16 @@
 //! Can the host trust its own eyes, and how is a tenant's fleet?
 //!
 //! Two bounded memories of the last [`REACH`], kept in buckets of one second:
-//! [`Sight`] counts what the host saw and could not see, [`FleetGauge`] remembers
+//! [`EyesightLog`] counts what the host saw and could not see, [`FleetGauge`] remembers
 //! how many workspaces of one tenant were suspected at once. Both answer for the
 //! windows that `wit/evidence.wit` (`surroundings`) speaks of: a second counts as
 //! part of a window if any of it lies within.
 
 mod fleet;
-mod sight;
+mod log;
 
 pub use fleet::FleetGauge;
-pub use sight::Sight;
+pub use log::EyesightLog;
 
 use crate::time::{Millis, UnixMillis};
 

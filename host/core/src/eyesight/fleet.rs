@@ -48,23 +48,21 @@ impl FleetGauge {
     }
 
     /// The workspace should be running from now on.
-    pub fn join(&mut self, workspace: &WorkspaceId) {
-        if !self.members.contains_key(workspace) {
-            self.members.insert(workspace.clone(), Standing::default());
-        }
+    pub fn add(&mut self, workspace: WorkspaceId) {
+        self.members.entry(workspace).or_default();
     }
 
     /// It need not run any more: paused, hibernated, removed.
-    pub fn leave(&mut self, workspace: &WorkspaceId, now: UnixMillis) {
-        self.set_suspected(workspace, false, now);
-        self.set_restarting(workspace, false);
+    pub fn remove(&mut self, workspace: &WorkspaceId, now: UnixMillis) {
+        self.suspect(workspace, false, now);
+        self.restarting(workspace, false);
         self.members.remove(workspace);
     }
 
     /// Whether the workspace is under suspicion: last judged `recheck` or
     /// `dead`, or last seen not running, without a reported end and without a
-    /// sign of life since. One that has not joined is not counted.
-    pub fn set_suspected(&mut self, workspace: &WorkspaceId, suspected: bool, now: UnixMillis) {
+    /// sign of life since. One that was not added is not counted.
+    pub fn suspect(&mut self, workspace: &WorkspaceId, suspected: bool, now: UnixMillis) {
         let Some(standing) = self.members.get_mut(workspace) else { return };
         if standing.suspected == suspected {
             return;
@@ -76,7 +74,7 @@ impl FleetGauge {
     }
 
     /// Whether a restart of the workspace is in flight.
-    pub fn set_restarting(&mut self, workspace: &WorkspaceId, restarting: bool) {
+    pub fn restarting(&mut self, workspace: &WorkspaceId, restarting: bool) {
         let Some(standing) = self.members.get_mut(workspace) else { return };
         if standing.restarting != restarting {
             standing.restarting = restarting;
@@ -140,7 +138,7 @@ mod tests {
 
     fn gauge_of(size: u8) -> FleetGauge {
         let mut gauge = FleetGauge::new();
-        (0..size).for_each(|number| gauge.join(&workspace(number)));
+        (0..size).for_each(|number| gauge.add(workspace(number)));
         gauge
     }
 
@@ -150,11 +148,11 @@ mod tests {
     fn the_peak_outlasts_the_suspicion_by_the_window() {
         let mut gauge = gauge_of(4);
         for number in 0..3 {
-            gauge.set_suspected(&workspace(number), true, NOW);
+            gauge.suspect(&workspace(number), true, NOW);
         }
         let cleared = NOW + Millis(2_000);
         for number in 0..3 {
-            gauge.set_suspected(&workspace(number), false, cleared);
+            gauge.suspect(&workspace(number), false, cleared);
         }
         for (case, later_ms, within_ms, suspected) in [
             ("in the same second", 0, 0, 3),
@@ -171,7 +169,7 @@ mod tests {
     #[test]
     fn a_suspicion_that_lasts_counts_in_every_window() {
         let mut gauge = gauge_of(2);
-        gauge.set_suspected(&workspace(1), true, NOW);
+        gauge.suspect(&workspace(1), true, NOW);
         let fleet = gauge.fleet(&workspace(0), Millis::ZERO, NOW + Millis::from_secs(7_200));
         assert_eq!(fleet, Fleet { workspaces: 2, suspected: 1, restarting: 0 });
     }
@@ -179,9 +177,9 @@ mod tests {
     #[test]
     fn its_own_restart_is_not_counted() {
         let mut gauge = gauge_of(3);
-        gauge.set_restarting(&workspace(0), true);
-        gauge.set_restarting(&workspace(0), true);
-        gauge.set_restarting(&workspace(1), true);
+        gauge.restarting(&workspace(0), true);
+        gauge.restarting(&workspace(0), true);
+        gauge.restarting(&workspace(1), true);
         let restarting = |about| gauge.fleet(&workspace(about), Millis::ZERO, NOW).restarting;
         assert_eq!((restarting(0), restarting(2)), (1, 2));
     }
@@ -189,10 +187,10 @@ mod tests {
     #[test]
     fn who_leaves_takes_its_suspicion_and_restart_along() {
         let mut gauge = gauge_of(2);
-        gauge.set_suspected(&workspace(0), true, NOW);
-        gauge.set_restarting(&workspace(0), true);
-        gauge.leave(&workspace(0), NOW);
-        gauge.set_suspected(&workspace(0), true, NOW);
+        gauge.suspect(&workspace(0), true, NOW);
+        gauge.restarting(&workspace(0), true);
+        gauge.remove(&workspace(0), NOW);
+        gauge.suspect(&workspace(0), true, NOW);
         let fleet = gauge.fleet(&workspace(1), Millis::ZERO, NOW + Millis::from_secs(1));
         assert_eq!(fleet, Fleet { workspaces: 1, suspected: 0, restarting: 0 });
     }
@@ -209,7 +207,7 @@ mod tests {
             let mut now = UnixMillis(500_000);
             for (step, number, suspect) in steps {
                 now = now + Millis(step);
-                gauge.set_suspected(&workspace(number), suspect, now);
+                gauge.suspect(&workspace(number), suspect, now);
                 if suspect { suspected.insert(number); } else { suspected.remove(&number); }
                 levels.push((now.0, suspected.len()));
             }

@@ -15,17 +15,17 @@ struct Bucket {
 
 /// Counts probes and faults of the last [`REACH`], over all workspaces.
 #[derive(Clone, Debug)]
-pub struct Sight {
+pub struct EyesightLog {
     buckets: Box<[Bucket]>,
 }
 
-impl Default for Sight {
+impl Default for EyesightLog {
     fn default() -> Self {
         Self { buckets: vec![Bucket::default(); SECONDS].into() }
     }
 }
 
-impl Sight {
+impl EyesightLog {
     pub fn new() -> Self {
         Self::default()
     }
@@ -105,24 +105,24 @@ mod tests {
             ("a window that ends before it begins", ago(0), 0, 1_000, false),
             ("a window before memory", ago(300_000), 900_000, 600_000, false),
         ] {
-            let mut sight = Sight::new();
-            sight.record_probe(at, false);
-            let seen = sight.between(Millis(since_ms), Millis(until_ms), NOW);
+            let mut log = EyesightLog::new();
+            log.record_probe(at, false);
+            let seen = log.between(Millis(since_ms), Millis(until_ms), NOW);
             assert_eq!(seen.probe_faults, u32::from(counted), "{case}");
         }
     }
 
     #[test]
     fn counts_add_up_and_the_longest_lag_stands() {
-        let mut sight = Sight::new();
-        sight.record_probe(ago(9_000), true);
-        sight.record_probe(ago(1_000), false);
-        sight.record_store_fault(ago(1_000));
-        sight.record_lag(ago(2_000), Millis(700));
-        sight.record_lag(ago(1_000), Millis(300));
+        let mut log = EyesightLog::new();
+        log.record_probe(ago(9_000), true);
+        log.record_probe(ago(1_000), false);
+        log.record_store_fault(ago(1_000));
+        log.record_lag(ago(2_000), Millis(700));
+        log.record_lag(ago(1_000), Millis(300));
         let expected =
             Eyesight { probes: 2, probe_faults: 1, store_faults: 1, loop_lag: Millis(700) };
-        assert_eq!(sight.between(Millis::from_secs(10), Millis::ZERO, NOW), expected);
+        assert_eq!(log.between(Millis::from_secs(10), Millis::ZERO, NOW), expected);
     }
 
     proptest! {
@@ -132,10 +132,10 @@ mod tests {
             since_ms in 0u64..400_000,
             until_ms in 0u64..400_000,
         ) {
-            let (mut sight, mut list, mut now) = (Sight::new(), Vec::new(), UnixMillis(500_000));
+            let (mut log, mut list, mut now) = (EyesightLog::new(), Vec::new(), UnixMillis(500_000));
             for (step, ok) in steps {
                 now = now + Millis(step);
-                sight.record_probe(now, ok);
+                log.record_probe(now, ok);
                 list.push((now, ok));
             }
             let reach = |ms: u64| (now.0 - ms.min(REACH.0)) / 1000;
@@ -145,7 +145,7 @@ mod tests {
                     && (reach(since_ms)..=reach(until_ms)).contains(&(at.0 / 1000))
             };
             let within: Vec<_> = list.iter().filter(|(at, _)| inside(*at)).collect();
-            let seen = sight.between(Millis(since_ms), Millis(until_ms), now);
+            let seen = log.between(Millis(since_ms), Millis(until_ms), now);
             prop_assert_eq!(seen.probes as usize, within.len());
             prop_assert_eq!(seen.probe_faults as usize, within.iter().filter(|(_, ok)| !ok).count());
         }
