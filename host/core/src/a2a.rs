@@ -106,7 +106,8 @@ fn with_envelope(
         let start = skip_space(text.as_bytes(), 0) + 1;
         format!("{{\"jsonrpc\":\"2.0\",{given}{}", &text[start..])
     } else {
-        let method = json!(if is_first_generation(version) { "message/send" } else { "SendMessage" });
+        let method =
+            json!(if is_first_generation(version) { "message/send" } else { "SendMessage" });
         let params = if object.contains_key("message") {
             text.to_owned()
         } else if object.contains_key("parts") {
@@ -121,7 +122,11 @@ fn with_envelope(
     };
     // What was JSON and got whole members added is JSON.
     let value = serde_json::from_str(&whole).map_err(|error| {
-        problem(A2aProblem::PARSE_ERROR, format!("the body nests too deeply: {error}"), &Value::Null)
+        problem(
+            A2aProblem::PARSE_ERROR,
+            format!("the body nests too deeply: {error}"),
+            &Value::Null,
+        )
     })?;
     Ok((whole, value))
 }
@@ -254,7 +259,9 @@ fn skip_value(bytes: &[u8], mut at: usize) -> usize {
 }
 
 fn skip_scalar(bytes: &[u8], mut at: usize) -> usize {
-    while bytes.get(at).is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
+    while bytes
+        .get(at)
+        .is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'+' | b'.'))
     {
         at += 1;
     }

@@ -122,8 +122,11 @@ impl Places<'_> {
                 if let Ok(url) = Url::parse(text)
                     && self.origins.contains(&url.origin())
                 {
-                    *text =
-                        format!("{}{}", self.public.as_str().trim_end_matches('/'), self.below(&url));
+                    *text = format!(
+                        "{}{}",
+                        self.public.as_str().trim_end_matches('/'),
+                        self.below(&url)
+                    );
                 }
             }
             Value::Array(items) => items.iter_mut().for_each(|item| self.rewrite_all(item)),

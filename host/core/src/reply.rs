@@ -8,12 +8,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::{
-    decision::Finding,
-    ids::QueueId,
-    judgement::ForwardFailure,
-    time::Millis,
-};
+use crate::{decision::Finding, ids::QueueId, judgement::ForwardFailure, time::Millis};
 
 /// Told to callers where no verdict names a time. Source: the platform's proxy
 /// (STORIES).
@@ -68,16 +63,24 @@ pub enum Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
     /// Queue the request; 202. Where the queue does not take it: `Busy`.
-    Queue { retry_after: Millis },
-    Busy { retry_after: Millis },
-    Restarting { retry_after: Millis },
+    Queue {
+        retry_after: Millis,
+    },
+    Busy {
+        retry_after: Millis,
+    },
+    Restarting {
+        retry_after: Millis,
+    },
     /// The caller may have what the workspace itself answered.
     UpstreamsOwn,
     BadGateway,
     GatewayTimeout,
     DeliveryConfirmed,
     Paused,
-    Waking { retry_after: Millis },
+    Waking {
+        retry_after: Millis,
+    },
     Gone,
 }
 
@@ -264,8 +267,7 @@ mod tests {
     fn an_a2a_request_to_a_live_workspace_is_queued_when_it_is_busy_and_refused_otherwise() {
         for failure in FAILURES {
             for manners in MANNERS {
-                let reply =
-                    after_failure(Kind::A2a, failure, Progress::Unanswered, ALIVE, manners);
+                let reply = after_failure(Kind::A2a, failure, Progress::Unanswered, ALIVE, manners);
                 let expected = match failure {
                     _ if busy_like(failure) && manners.queues_for_itself => {
                         Reply::Busy { retry_after: BUSY_RETRY_AFTER }
