@@ -42,7 +42,9 @@ impl ProcessesOptions {
 
 impl std::fmt::Debug for ProcessesOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ProcessesOptions").field("state_dir", &self.state_dir).finish_non_exhaustive()
+        f.debug_struct("ProcessesOptions")
+            .field("state_dir", &self.state_dir)
+            .finish_non_exhaustive()
     }
 }
 
