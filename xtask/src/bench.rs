@@ -8,12 +8,12 @@ use clap::Args;
 use crate::{root, say};
 
 #[derive(Args, Debug)]
-pub struct BenchArgs {
+pub(crate) struct BenchArgs {
     /// Only benchmarks whose name contains this.
     filter: Option<String>,
 }
 
-pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
     say(&format!("on {}", machine()));
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root()).args([

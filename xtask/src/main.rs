@@ -28,11 +28,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Chore {
     /// Build the policy components and their SHA256SUMS.
-    Policies {
-        /// Only compare with what is committed.
-        #[arg(long)]
-        check: bool,
-    },
+    Policies(policies::Options),
     /// Set up what the tests need, then run all of them.
     Test(test::TestArgs),
     /// Check the walls between the crates and the house rules.
@@ -43,7 +39,7 @@ enum Chore {
 
 fn main() -> anyhow::Result<()> {
     match Cli::parse().chore {
-        Chore::Policies { check } => policies::run(check),
+        Chore::Policies(options) => policies::run(&root(), options),
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(&root()),
         Chore::Bench(args) => bench::run(&args),

@@ -1,5 +1,5 @@
 //! Stub.
 
-pub fn ensure_venvs() -> anyhow::Result<std::path::PathBuf> {
+pub(crate) fn ensure_venvs() -> anyhow::Result<std::path::PathBuf> {
     anyhow::bail!("not there yet")
 }

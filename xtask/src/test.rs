@@ -15,7 +15,7 @@ use clap::Args;
 use crate::{policies, python, root, say, tidy};
 
 #[derive(Args, Debug)]
-pub struct TestArgs {
+pub(crate) struct TestArgs {
     /// Passed on to `cargo test`: a filter, for example.
     #[arg(last = true)]
     rest: Vec<String>,
@@ -27,11 +27,10 @@ struct Skip {
     why: String,
 }
 
-pub fn run(args: &TestArgs) -> anyhow::Result<()> {
+pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     let mut skips = Vec::new();
 
     say("== what the tests need");
-    let target = policies::ensure_target();
     let venvs = match python::ensure_venvs() {
         Ok(folder) => Some(folder),
         Err(error) => {
@@ -47,13 +46,7 @@ pub fn run(args: &TestArgs) -> anyhow::Result<()> {
     tidy::run(&root())?;
 
     say("== the committed policies");
-    match target {
-        Ok(()) => policies::run(true)?,
-        Err(error) => skips.push(Skip {
-            what: "building the policies again and comparing",
-            why: format!("{error:#}"),
-        }),
-    }
+    policies::run(&root(), policies::Options { check: true })?;
 
     for skip in &skips {
         say(&format!("will be skipped: {}: {}", skip.what, skip.why));

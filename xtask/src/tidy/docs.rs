@@ -6,7 +6,7 @@ use super::{File, Finding, has_extension};
 
 /// Every folder that holds Rust has a README or a module doc that says what it
 /// is for.
-pub fn folders(files: &[File]) -> Vec<Finding> {
+pub(crate) fn folders(files: &[File]) -> Vec<Finding> {
     let mut explained: BTreeMap<&str, bool> = BTreeMap::new();
     for file in files {
         let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
@@ -55,7 +55,7 @@ fn has_module_doc(file: &File) -> bool {
 }
 
 /// Every relative link in a Markdown file names a file or folder of the project.
-pub fn links(files: &[File]) -> Vec<Finding> {
+pub(crate) fn links(files: &[File]) -> Vec<Finding> {
     let mut known: BTreeSet<&str> = BTreeSet::from([""]);
     for file in files {
         known.insert(&file.path);

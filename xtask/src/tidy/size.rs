@@ -7,7 +7,7 @@ const FILE_LINES: usize = 400;
 /// Lines of code in a function.
 const FUNCTION_LINES: usize = 70;
 
-pub fn files(files: &[File]) -> Vec<Finding> {
+pub(crate) fn files(files: &[File]) -> Vec<Finding> {
     let too_long = |file: &File| {
         let end = if file.tests_begin() == 1 { usize::MAX } else { file.tests_begin() };
         let code = |(number, line): &(usize, &str)| *number < end && !line.trim().is_empty();
@@ -20,7 +20,7 @@ pub fn files(files: &[File]) -> Vec<Finding> {
 
 /// Relies on rustfmt: a function ends at the first `}` of its own indentation.
 /// Tables in tests may be long.
-pub fn functions(files: &[File]) -> Vec<Finding> {
+pub(crate) fn functions(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let lines: Vec<(usize, &str)> = file.code_lines().collect();

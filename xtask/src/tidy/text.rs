@@ -14,7 +14,7 @@ const NOWHERE: [(&str, &str); 5] = [
 /// Ways to sleep. Tests run on virtual time or wait for what they wait for.
 const SLEEPS: [&str; 2] = [concat!("thread::sle", "ep("), concat!("time::sle", "ep(")];
 
-pub fn nowhere(files: &[File]) -> Vec<Finding> {
+pub(crate) fn nowhere(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let checked = |file: &&File| !has_extension(&file.path, "lock");
     for file in files.iter().filter(checked) {
@@ -29,7 +29,7 @@ pub fn nowhere(files: &[File]) -> Vec<Finding> {
     findings
 }
 
-pub fn sleeping_tests(files: &[File]) -> Vec<Finding> {
+pub(crate) fn sleeping_tests(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let tests_begin = file.tests_begin();

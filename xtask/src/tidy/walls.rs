@@ -90,7 +90,7 @@ const HOMES: [(&str, &str); 3] = [
 ];
 
 /// Manifests keep to the walls.
-pub fn dependencies(files: &[File]) -> Vec<Finding> {
+pub(crate) fn dependencies(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for wall in &WALLS {
         let behind = |file: &&File| {
@@ -138,7 +138,7 @@ fn dependency_names(manifest: &str) -> Vec<(usize, &str)> {
 }
 
 /// The edges of the server never import each other.
-pub fn edges(files: &[File]) -> Vec<Finding> {
+pub(crate) fn edges(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for edge in EDGES {
         let home = format!("host/server/src/{edge}/");
@@ -196,7 +196,7 @@ fn identifier(text: &str) -> String {
 }
 
 /// Some crates are named in one place only, so that they can be replaced.
-pub fn homes(files: &[File]) -> Vec<Finding> {
+pub(crate) fn homes(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (name, home) in HOMES {
         let path = format!("{name}::");
