@@ -31,7 +31,10 @@ struct Source {
     package: &'static str,
 }
 
-const SOURCES: [Source; 1] = [Source { name: "default", package: "reprieve-default-policy" }];
+const SOURCES: [Source; 2] = [
+    Source { name: "default", package: "reprieve-default-policy" },
+    Source { name: "unruly", package: "reprieve-unruly" },
+];
 
 /// A component, ready to be written.
 struct Built {
