@@ -127,7 +127,7 @@ impl Leader {
     /// checks afterwards that it is the one that was meant.
     pub(super) fn attach(pid: Pid) -> io::Result<Self> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let pidfd = AsyncFd::register_with_interest(pidfd, Interest::READABLE)?;
+        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
         Ok(Self { pid, pidfd, is_gone: Mutex::new(false) })
     }
 

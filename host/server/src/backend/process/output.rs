@@ -47,7 +47,7 @@ pub(super) fn open(
 pub(super) fn follow(log_dir: PathBuf) -> io::Result<AbortOnDropHandle<()>> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     inotify::add_watch(&watch, &log_dir, inotify::WatchFlags::MODIFY)?;
-    let watch = AsyncFd::register_with_interest(watch, Interest::READABLE)?;
+    let watch = AsyncFd::with_interest(watch, Interest::READABLE)?;
     let mut tails = Tails::at_the_end(log_dir)?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         while let Ok(grown) = grown(&watch).await {
