@@ -5,12 +5,14 @@
 //! - [`sections`], [`workspace`]: the keys, their defaults and their docs
 //! - [`units`]: values with a unit and a range
 //! - [`failure`]: messages that name file, line, key, value, range and remedy
+//! - [`policy`]: which component judges
 //! - [`state_dir`]: where state is kept if nobody says so
 //!
 //! What a policy's settings may hold is the policy's to say: here they are
 //! tables, checked when the policy is loaded.
 
 pub mod failure;
+pub mod policy;
 pub mod sections;
 pub mod state_dir;
 pub mod units;
@@ -108,6 +110,11 @@ impl Config {
         }
     }
 
+    /// Whose each workspace is.
+    pub fn owners(&self) -> BTreeMap<WorkspaceId, TenantId> {
+        self.workspaces.iter().map(|(id, of)| (id.clone(), of.tenant.clone())).collect()
+    }
+
     /// Where a key stands in the file, for messages about its value.
     pub fn place_of(&self, path: &[&str]) -> Place {
         self.source.place_of(path)
@@ -166,7 +173,7 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         self.state_dir.iter_mut().for_each(resolve);
-        // A bare name may be a built-in policy's; see `cli::policy`.
+        // A bare name may be a built-in policy's; see [`policy`].
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);

@@ -62,7 +62,11 @@ fn a_refusal_names_the_place_the_value_and_the_remedy() {
             &["proxy.failed_statuses", "\"200\"", "400 to 599"][..],
         ),
         ("malformed", "[proxy\n", &["test.toml:1:"][..]),
-        ("truncated", "[proxy]\nlisten = \"127.0", &["test.toml:2:", "proxy"][..]),
+        (
+            "truncated",
+            "[proxy]\nlisten = \"127.0",
+            &["test.toml:2:16:", "invalid basic string"][..],
+        ),
         ("written twice", "[log]\n[log]\n", &["test.toml:2:", "duplicate"][..]),
         (
             "a workspace without a command",

@@ -185,11 +185,15 @@ impl<'de> Deserialize<'de> for Scalar {
             type Value = Scalar;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a value with its unit, in quotes")
+                f.write_str("a number, or a text with its unit")
             }
 
             fn visit_i64<E>(self, number: i64) -> Result<Scalar, E> {
                 Ok(Scalar::Number(number))
+            }
+
+            fn visit_u64<E: de::Error>(self, number: u64) -> Result<Scalar, E> {
+                i64::try_from(number).map(Scalar::Number).map_err(E::custom)
             }
 
             fn visit_str<E>(self, text: &str) -> Result<Scalar, E> {
