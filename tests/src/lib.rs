@@ -7,6 +7,7 @@
 //! real thing can be had, tests use child processes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+#![allow(missing_debug_implementations, reason = "nobody prints a stage")]
 
 mod courier;
 mod policies;

@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use reprieve_core::{
     decision::Finding,
     ids::{DecisionId, LifeId, WorkspaceId},
+    incident::WorkspaceState,
     judgement::ForwardFailure,
     queue::NewItem,
     reply::{self, BUSY_RETRY_AFTER, Kind, Manners, Progress, Reply, Standing},
@@ -20,7 +21,7 @@ use super::{
     answer::{self, Answer},
     body::{Answering, Ended},
     failure::Trouble,
-    fleet::{Fleet, Judged, Route, WorkspaceState},
+    fleet::{Fleet, Judged, Route},
     headers,
     options::ProxyOptions,
     upstream::Upstream,
