@@ -1,4 +1,13 @@
-//! The default policy (first cut; the rules follow).
+//! The default policy: restarts what is dead and touches nothing that may live.
+//!
+//! Everything here is a pure function of its evidence: nothing reads a clock,
+//! keeps a state or can fail. The kit's shell makes it a component.
+//!
+//! - [`Settings`]: what can be tuned, with defaults and ranges
+//! - [`Reason`]: every reason that it gives
+//! - `judge`: dead, or not? `signs` weighs what the workspace itself gave,
+//!   `eyes` whether the host can trust what it sees
+//! - `admit`: may a restart begin?
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
@@ -11,69 +20,52 @@ use reprieve_policy::{
     Trigger,
 };
 
-reprieve_policy::reasons! {
-    /// Why the default policy rules as it does.
-    pub enum Reason {
-        /// The workspace runs.
-        Running = "running",
-        /// A restart began less than `settle` ago.
-        SettleWindow = "settle-window",
-        /// The probe failed: that says something about the host's eyes, not about the workspace.
-        ProbeFault = "probe-fault",
-        /// The workspace does not run.
-        NotRunning = "not-running",
-        /// Admitted.
-        Admitted = "admitted",
-    }
-}
+mod admit;
+mod eyes;
+mod judge;
+mod reason;
+mod settings;
+mod signs;
 
-#[derive(Debug)]
-pub struct DefaultPolicy;
+pub use reason::Reason;
+pub use settings::Settings;
+
+/// The default policy with one set of settings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DefaultPolicy {
+    settings: Settings,
+}
 
 impl Policy for DefaultPolicy {
     type Reason = Reason;
+
     const DESCRIPTION: Description = Description {
         name: "default",
         version: env!("CARGO_PKG_VERSION"),
-        summary: "Restarts what is dead and never touches what may live.",
-        settings_schema: "{}",
+        summary: "Restarts what is dead and touches nothing that may live.",
+        settings_schema: include_str!("../settings.schema.json"),
     };
 
-    fn open(_settings: &str) -> Result<Self, Vec<Problem>> {
-        Ok(Self)
+    fn open(settings: &str) -> Result<Self, Vec<Problem>> {
+        Settings::parse(settings).map(|settings| Self { settings })
     }
 
-    fn judge(&self, evidence: &impl Evidence, _: Trigger, attempt: Attempt) -> Judgement<Reason> {
-        use reprieve_policy::Status;
-        let Ok(life) = evidence.current_life() else {
-            return Judgement::busy(Millis::from_secs(30), Reason::SettleWindow);
-        };
-        if life.in_flight || life.began.is_some_and(|began| began < Millis::from_secs(60)) {
-            return Judgement::busy(Millis::from_secs(30), Reason::SettleWindow);
-        }
-        match evidence.look() {
-            Err(_) => Judgement::alive(Reason::ProbeFault),
-            Ok(sighting) => match sighting.status {
-                Status::Running | Status::Paused => Judgement::alive(Reason::Running),
-                Status::Starting | Status::Restarting => {
-                    Judgement::busy(Millis::from_secs(30), Reason::NotRunning)
-                }
-                Status::Stopped | Status::Missing if attempt.is_first() => {
-                    Judgement::recheck(Millis::from_secs(2), Reason::NotRunning)
-                }
-                Status::Stopped | Status::Missing => Judgement::dead(Reason::NotRunning),
-            },
-        }
+    fn judge(
+        &self,
+        evidence: &impl Evidence,
+        trigger: Trigger,
+        attempt: Attempt,
+    ) -> Judgement<Reason> {
+        judge::judge(&self.settings, evidence, trigger, attempt)
     }
 
-    fn admit(&self, _: &impl Evidence, _: RestartCause) -> Ruling<Reason> {
-        Ruling::admit(Reason::Admitted)
+    fn admit(&self, evidence: &impl Evidence, cause: RestartCause) -> Ruling<Reason> {
+        admit::admit(&self.settings, evidence, cause)
     }
 
     fn silence_limit(&self) -> Option<Millis> {
-        Some(Millis::from_secs(180))
+        Some(self.settings.liveness_ttl)
     }
 }
 
-#[cfg(target_arch = "wasm32")]
 reprieve_policy::export!(DefaultPolicy);

@@ -18,6 +18,8 @@
 extern crate alloc;
 
 pub mod evidence;
+#[cfg(not(target_arch = "wasm32"))]
+mod fake;
 #[cfg(target_arch = "wasm32")]
 mod heap;
 pub mod policy;
@@ -31,8 +33,10 @@ pub use evidence::{
     Beat, Evidence, Eyesight, Fleet, Health, Life, Note, ProbeFault, Sighting, Status, StoreFault,
     Subject,
 };
+#[cfg(not(target_arch = "wasm32"))]
+pub use fake::{FakeEvidence, Question, Trace};
 pub use policy::{Description, Policy, Reason};
-pub use settings::Problem;
+pub use settings::{Percent, Problem, Reader, Setting};
 pub use words::{
     Admission, Attempt, ForwardFailure, Judgement, Millis, RestartCause, Ruling, Trigger, Verdict,
 };

@@ -97,3 +97,18 @@ macro_rules! reasons {
         }
     };
 }
+
+/// Exports a policy as the component's guard. Once per component; native builds
+/// are left as they are.
+#[macro_export]
+macro_rules! export {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::shell::Component<$policy>;
+            $crate::shell::bindings::export_component!(
+                Component with_types_in $crate::shell::bindings
+            );
+        };
+    };
+}

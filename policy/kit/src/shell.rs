@@ -32,20 +32,6 @@ pub mod bindings {
     });
 }
 
-/// Exports a policy as the component's guard. Once per component.
-#[macro_export]
-macro_rules! export {
-    ($policy:ty) => {
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            type Component = $crate::shell::Component<$policy>;
-            $crate::shell::bindings::export_component!(
-                Component with_types_in $crate::shell::bindings
-            );
-        };
-    };
-}
-
 /// The guard of a policy.
 #[derive(Debug)]
 pub struct Component<P>(core::marker::PhantomData<P>);
