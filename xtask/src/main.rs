@@ -8,9 +8,10 @@ use clap::Parser;
 mod policies;
 
 /// The project's chores
-#[derive(Parser)]
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
 enum Chore {
-    /// Build the policy components
+    /// Build the policy components and their SHA256SUMS
     Policies(policies::Options),
 }
 
@@ -20,4 +21,10 @@ fn main() -> Result<()> {
     match Chore::parse() {
         Chore::Policies(options) => policies::run(root, options),
     }
+}
+
+/// Tells a person what goes on.
+#[allow(clippy::print_stderr, reason = "a chore speaks to who runs it")]
+fn say(text: &str) {
+    eprintln!("{text}");
 }
