@@ -2,6 +2,8 @@
 //!
 //! `cargo run -p reprieve-runtime --example embed [policies/default.wasm]`
 
+#![allow(clippy::print_stdout)]
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -87,11 +89,15 @@ async fn main() -> Result<()> {
         );
         match decided.outcome.verdict() {
             // Nothing is decided yet: look again when the policy says so.
-            Verdict::Recheck(after) => tokio::time::sleep(after.as_duration()).await,
-            Verdict::Alive => return Ok(println!("it lives: answer with the upstream's error")),
-            Verdict::Busy(after) => return Ok(println!("queue the request, ask after {after}")),
-            Verdict::Dead => return Ok(println!("ask `Call::Admit`, then restart it")),
+            Verdict::Recheck(after) => {
+                tokio::time::sleep(after.as_duration()).await;
+                continue;
+            }
+            Verdict::Alive => println!("it lives: answer with the upstream's error"),
+            Verdict::Busy(after) => println!("queue the request, ask again after {after}"),
+            Verdict::Dead => println!("put `Call::Admit`, and if admitted, restart it"),
         }
+        break;
     }
     Ok(())
 }
