@@ -2,6 +2,9 @@
 //! must say what the rules say natively, with all evidence at hand and with all
 //! of it fetched.
 
+// A test's own helpers may panic as tests may.
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::{collections::BTreeMap, sync::Arc};

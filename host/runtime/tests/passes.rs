@@ -1,6 +1,9 @@
 //! A judgement reached in several passes is the one that is reached with all
 //! evidence at hand.
 
+// A test's own helpers may panic as tests may.
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::sync::{
