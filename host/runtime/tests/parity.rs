@@ -105,7 +105,10 @@ impl Scene {
                 let seen = window.map_or(told.eyesight.unwrap_or_default(), |window| window.seen);
                 Answer::Eyesight(seen)
             }
-            Question::Fleet { .. } => Answer::Fleet(told.fleet.unwrap_or_default()),
+            Question::Fleet { .. } => {
+                let alone = Fleet { workspaces: 1, ..Fleet::default() };
+                Answer::Fleet(told.fleet.unwrap_or(alone))
+            }
         }
     }
 }
