@@ -17,7 +17,7 @@ use crate::proxy::fleet::Judged;
 
 /// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
 /// policy that never decides convicts nobody.
-pub const MAX_LOOKS: u32 = 10;
+const MAX_LOOKS: u32 = 10;
 
 /// How soon a caller may come back while a restart is under way.
 const RETRY_WHILE_RESTARTING: Millis = Millis::from_secs(5);

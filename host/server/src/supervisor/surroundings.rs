@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use reprieve_core::{
     evidence::{Eyesight, Fleet},
-    eyesight::{FleetGauge, Sight},
+    eyesight::{EyesightLog, FleetGauge},
     ids::TenantId,
     time::{Millis, UnixMillis},
 };
@@ -13,7 +13,7 @@ use reprieve_runtime::Who;
 
 #[derive(Debug, Default)]
 pub(super) struct Surroundings {
-    eyes: Mutex<Sight>,
+    eyes: Mutex<EyesightLog>,
     fleets: Mutex<HashMap<TenantId, FleetGauge>>,
 }
 
@@ -42,19 +42,19 @@ impl Surroundings {
     pub(super) fn wanted(&self, who: &Who, wanted: bool, now: UnixMillis) {
         self.of(&who.tenant, |gauge| {
             if wanted {
-                gauge.join(&who.workspace);
+                gauge.add(who.workspace.clone());
             } else {
-                gauge.leave(&who.workspace, now);
+                gauge.remove(&who.workspace, now);
             }
         });
     }
 
     pub(super) fn suspected(&self, who: &Who, suspected: bool, now: UnixMillis) {
-        self.of(&who.tenant, |gauge| gauge.set_suspected(&who.workspace, suspected, now));
+        self.of(&who.tenant, |gauge| gauge.suspect(&who.workspace, suspected, now));
     }
 
     pub(super) fn restarting(&self, who: &Who, restarting: bool) {
-        self.of(&who.tenant, |gauge| gauge.set_restarting(&who.workspace, restarting));
+        self.of(&who.tenant, |gauge| gauge.restarting(&who.workspace, restarting));
     }
 
     fn of<T>(&self, tenant: &TenantId, then: impl FnOnce(&mut FleetGauge) -> T) -> T {
