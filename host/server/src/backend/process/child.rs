@@ -16,13 +16,13 @@ use rustix::process::{
     test_kill_process_group, waitid,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, Interest, unix::AsyncFd},
+    io::{AsyncReadExt as _, AsyncWriteExt as _, unix::AsyncFd},
     net::UnixStream,
     time::{sleep, timeout},
 };
 use url::Url;
 
-use super::{spec::ProcessSpec, trampoline};
+use super::{readable_fd, spec::ProcessSpec, trampoline};
 
 /// From letting a trampoline go to its `exec`. Milliseconds on a quiet machine.
 const EXEC_WAIT: Duration = Duration::from_secs(10);
@@ -127,7 +127,7 @@ impl Leader {
     /// checks afterwards that it is the one that was meant.
     pub(super) fn attach(pid: Pid) -> io::Result<Self> {
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let pidfd = AsyncFd::with_interest(pidfd, Interest::READABLE)?;
+        let pidfd = readable_fd(pidfd)?;
         Ok(Self { pid, pidfd, is_gone: Mutex::new(false) })
     }
 

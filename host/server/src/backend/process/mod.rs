@@ -31,6 +31,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     io,
+    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
 };
@@ -46,7 +47,10 @@ use reprieve_core::{
     },
     time::UnixMillis,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -246,4 +250,13 @@ fn lock(run_dir: &Path) -> Result<File, OpenFailure> {
         Err(TryLockError::WouldBlock) => Err(OpenFailure::InUse { path }),
         Err(TryLockError::Error(source)) => Err(OpenFailure::Unusable { path, source }),
     }
+}
+
+/// For kernel objects of which it is only asked whether they have news.
+#[expect(
+    deprecated,
+    reason = "its successor is unsafe, for types whose descriptor may change; an OwnedFd's cannot"
+)]
+fn readable_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(fd, Interest::READABLE)
 }

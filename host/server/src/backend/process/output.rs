@@ -15,10 +15,10 @@ use std::{
 
 use reprieve_core::ids::WorkspaceId;
 use rustix::fs::inotify;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::spec::Output;
+use super::{readable_fd, spec::Output};
 
 /// A longer line is cut into pieces of this size.
 const MAX_LINE_BYTES: usize = 8 * 1024;
@@ -47,7 +47,7 @@ pub(super) fn open(
 pub(super) fn follow(log_dir: PathBuf) -> io::Result<AbortOnDropHandle<()>> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
     inotify::add_watch(&watch, &log_dir, inotify::WatchFlags::MODIFY)?;
-    let watch = AsyncFd::with_interest(watch, Interest::READABLE)?;
+    let watch = readable_fd(watch)?;
     let mut tails = Tails::at_the_end(log_dir)?;
     Ok(AbortOnDropHandle::new(tokio::spawn(async move {
         while let Ok(grown) = grown(&watch).await {
