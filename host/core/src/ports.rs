@@ -137,6 +137,12 @@ pub trait Heartbeats: Send + Sync {
     /// crash costs a longer silence, never a death.
     fn beat(&self, workspace: &WorkspaceId, life: LifeId, at: UnixMillis);
     fn contact(&self, workspace: &WorkspaceId, life: LifeId, at: UnixMillis);
+    /// From now on the workspace is overdue once it has been silent for `limit`.
+    /// None: never.
+    fn watch(&self, workspace: &WorkspaceId, limit: Option<Millis>, now: UnixMillis);
+    /// Who became overdue, at most so many. Each is named once, until its next
+    /// sign or `watch`.
+    fn overdue(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId>;
 }
 
 /// The restarts of one workspace.
