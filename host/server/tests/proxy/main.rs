@@ -1,0 +1,8 @@
+//! The proxy in front of real servers on loopback, with a fleet that rules as a
+//! test tells it to.
+
+mod failures;
+mod passing;
+mod refusals;
+mod replies;
+mod world;
