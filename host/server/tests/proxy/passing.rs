@@ -212,6 +212,20 @@ async fn path_query_method_and_headers_reach_the_workspace_as_they_were() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_the_workspace_leads_to_the_proxy() {
+    let address = upstream(|request: Request<Body>| async move {
+        let host = request.headers()["host"].to_str().unwrap();
+        let to = format!("http://{host}/x/");
+        Response::builder().status(307).header("location", to).body(Body::empty()).unwrap()
+    })
+    .await;
+    let world = World::before(address).await;
+    let answer = world.get("/workspaces/ws-1/x").await;
+    assert_eq!(answer.status, 307);
+    assert_eq!(answer.header("location"), Some("/workspaces/ws-1/x/"));
+}
+
+#[tokio::test]
 async fn an_a2a_request_reaches_the_workspaces_address_made_whole() {
     let address = upstream(|request: Request<Body>| async move {
         let place = request.uri().to_string();
