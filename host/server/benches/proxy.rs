@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../tests/proxy/world.rs"]
-#[allow(dead_code, unreachable_pub)]
+#[allow(dead_code)]
 mod world;
 
 use std::time::Duration;

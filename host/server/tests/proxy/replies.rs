@@ -8,7 +8,7 @@ use reprieve_core::{
     queue::{Ending, Priority, Stage, StoredAnswer},
     time::{Millis, UnixMillis},
 };
-use reprieve_server::proxy::{ProxyOptions, fleet::WorkspaceState};
+use reprieve_server::proxy::ProxyOptions;
 use serde_json::json;
 
 use crate::world::{Asked, World, message, raw, read_request};
@@ -149,23 +149,23 @@ async fn a_queued_request_is_shown_to_its_own_workspace_alone() {
 #[tokio::test]
 async fn the_state_of_a_workspace_answers_before_any_forward() {
     for (state, a2a_status, status, mark) in [
-        (WorkspaceState::Paused, 503, 503, "paused"),
-        (WorkspaceState::Hibernated, 503, 503, "waking"),
-        (WorkspaceState::Hibernating, 503, 503, "waking"),
-        (WorkspaceState::Removed, 410, 410, "removed"),
-        (WorkspaceState::Provisioning, 202, 503, "busy"),
+        ("paused", 503, 503, "paused"),
+        ("hibernated", 503, 503, "waking"),
+        ("hibernating", 503, 503, "waking"),
+        ("removed", 410, 410, "removed"),
+        ("provisioning", 202, 503, "busy"),
     ] {
         let mut world = World::before(None).await;
-        world.fleet.route.lock().state = state;
+        world.fleet.route.lock().state = serde_json::from_value(json!(state)).unwrap();
         let a2a = world.post("/workspaces/ws-1/a2a", message("m-1")).await;
-        assert_eq!(a2a.status, a2a_status, "{state:?}: {a2a:?}");
+        assert_eq!(a2a.status, a2a_status, "{state}: {a2a:?}");
         if mark == "waking" {
-            assert_eq!(a2a.header("retry-after"), Some("15"), "{state:?}");
-            assert_eq!(world.next_asked().await, Asked::Woken, "{state:?}");
+            assert_eq!(a2a.header("retry-after"), Some("15"), "{state}");
+            assert_eq!(world.next_asked().await, Asked::Woken, "{state}");
         }
         let answer = world.get("/workspaces/ws-1/x").await;
-        assert_eq!(answer.status, status, "{state:?}");
-        assert_eq!(answer.json()[mark], true, "{state:?}");
+        assert_eq!(answer.status, status, "{state}");
+        assert_eq!(answer.json()[mark], true, "{state}");
     }
 }
 

@@ -28,7 +28,7 @@ use reprieve_core::{
 };
 use reprieve_server::proxy::{
     self, ProxyOptions,
-    fleet::{Fleet, Heartbeat, Judged, Registration, ReportRefused, Route, WorkspaceState},
+    fleet::{Fleet, Heartbeat, Judged, Registration, ReportRefused, Route},
 };
 use serde_json::Value;
 use tokio::{
@@ -39,25 +39,25 @@ use tokio::{
 use url::Url;
 
 /// Nothing in these tests takes so long unless it hangs.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const TOKEN: &str = "token-of-ws-1";
+pub(crate) const TOKEN: &str = "token-of-ws-1";
 
 /// Does what the test says, and tells what was asked of it.
-pub struct FakeFleet {
-    pub route: Mutex<Route>,
-    pub finding: Mutex<Finding>,
-    pub preflight: Mutex<Option<Finding>>,
-    pub queue_is_full: Mutex<bool>,
-    pub items: Mutex<HashMap<String, Item>>,
-    pub newest_sign: Mutex<Option<Millis>>,
-    pub sign_asked: Arc<Notify>,
-    pub log: mpsc::UnboundedSender<Asked>,
+pub(crate) struct FakeFleet {
+    pub(crate) route: Mutex<Route>,
+    pub(crate) finding: Mutex<Finding>,
+    pub(crate) preflight: Mutex<Option<Finding>>,
+    pub(crate) queue_is_full: Mutex<bool>,
+    pub(crate) items: Mutex<HashMap<String, Item>>,
+    pub(crate) newest_sign: Mutex<Option<Millis>>,
+    pub(crate) sign_asked: Arc<Notify>,
+    pub(crate) log: mpsc::UnboundedSender<Asked>,
 }
 
 /// What was asked of the fleet.
 #[derive(Debug, PartialEq)]
-pub enum Asked {
+pub(crate) enum Asked {
     Failed(ForwardFailure),
     Answered,
     Woken,
@@ -177,47 +177,47 @@ impl Fleet for FakeFleet {
 }
 
 /// A running proxy.
-pub struct World {
-    pub proxy: SocketAddr,
-    pub fleet: Arc<FakeFleet>,
-    pub asked: mpsc::UnboundedReceiver<Asked>,
-    pub stop: Option<oneshot::Sender<()>>,
-    pub served: tokio::task::JoinHandle<std::io::Result<()>>,
+pub(crate) struct World {
+    pub(crate) proxy: SocketAddr,
+    pub(crate) fleet: Arc<FakeFleet>,
+    pub(crate) asked: mpsc::UnboundedReceiver<Asked>,
+    pub(crate) stop: Option<oneshot::Sender<()>>,
+    pub(crate) served: tokio::task::JoinHandle<std::io::Result<()>>,
     client: Client<HttpConnector, Body>,
 }
 
 /// An answer read whole.
 #[derive(Debug)]
-pub struct Read {
-    pub status: StatusCode,
-    pub headers: HeaderMap,
-    pub body: Bytes,
+pub(crate) struct Read {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 impl Read {
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
             .unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }
 }
 
 impl World {
     /// In front of a workspace `ws-1` that its backend runs there.
-    pub async fn before(address: Option<Url>) -> Self {
+    pub(crate) async fn before(address: Option<Url>) -> Self {
         Self::with(address, ProxyOptions::default()).await
     }
 
-    pub async fn with(address: Option<Url>, options: ProxyOptions) -> Self {
+    pub(crate) async fn with(address: Option<Url>, options: ProxyOptions) -> Self {
         let (log, asked) = mpsc::unbounded_channel();
         let fleet = Arc::new(FakeFleet {
             route: Mutex::new(Route {
                 tenant: "tenant-1".parse().unwrap(),
                 life: LifeId(1),
-                state: WorkspaceState::Online,
+                state: serde_json::from_value("online".into()).unwrap(),
                 address,
                 owned: true,
                 queues_for_itself: false,
@@ -244,43 +244,43 @@ impl World {
         Self { proxy, fleet, asked, stop: Some(stop), served, client }
     }
 
-    pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
+    pub(crate) fn request(&self, method: Method, path: &str) -> http::request::Builder {
         Request::builder().method(method).uri(format!("http://{}{path}", self.proxy))
     }
 
-    pub async fn send(&self, request: Request<Body>) -> Response<Incoming> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Response<Incoming> {
         timeout(PATIENCE, self.client.request(request)).await.expect("an answer in time").unwrap()
     }
 
-    pub async fn read(&self, request: Request<Body>) -> Read {
+    pub(crate) async fn read(&self, request: Request<Body>) -> Read {
         let (head, body) = self.send(request).await.into_parts();
         let body = timeout(PATIENCE, body.collect()).await.expect("a body in time").unwrap();
         Read { status: head.status, headers: head.headers, body: body.to_bytes() }
     }
 
-    pub async fn get(&self, path: &str) -> Read {
+    pub(crate) async fn get(&self, path: &str) -> Read {
         self.read(self.request(Method::GET, path).body(Body::empty()).unwrap()).await
     }
 
-    pub async fn post(&self, path: &str, body: impl Into<Body>) -> Read {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<Body>) -> Read {
         self.read(self.request(Method::POST, path).body(body.into()).unwrap()).await
     }
 
     /// The next thing that was asked of the fleet.
-    pub async fn next_asked(&mut self) -> Asked {
+    pub(crate) async fn next_asked(&mut self) -> Asked {
         timeout(PATIENCE, self.asked.recv()).await.expect("a question in time").unwrap()
     }
 }
 
 /// A whole A2A request.
-pub fn message(id: &str) -> String {
+pub(crate) fn message(id: &str) -> String {
     format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"message/send","params":{{"message":{{"messageId":"{id}"}}}}}}"#
     )
 }
 
 /// A server that answers as told.
-pub async fn upstream<F, Fut>(answer: F) -> Option<Url>
+pub(crate) async fn upstream<F, Fut>(answer: F) -> Option<Url>
 where
     F: Fn(Request<Body>) -> Fut + Clone + Send + Sync + 'static,
     Fut: Future<Output = Response<Body>> + Send,
@@ -296,7 +296,7 @@ where
 }
 
 /// A server that does with each connection whatever the test likes.
-pub async fn raw<F, Fut>(serve: F) -> Option<Url>
+pub(crate) async fn raw<F, Fut>(serve: F) -> Option<Url>
 where
     F: Fn(TcpStream) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
@@ -311,12 +311,12 @@ where
     Some(url)
 }
 
-pub fn url_of(address: SocketAddr) -> Url {
+pub(crate) fn url_of(address: SocketAddr) -> Url {
     format!("http://{address}/").parse().unwrap()
 }
 
 /// Reads a request whole: its head, and as much body as that announces.
-pub async fn read_request(stream: &mut TcpStream) -> String {
+pub(crate) async fn read_request(stream: &mut TcpStream) -> String {
     use tokio::io::AsyncReadExt;
     let mut bytes = Vec::new();
     loop {
