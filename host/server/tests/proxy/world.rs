@@ -39,7 +39,7 @@ use tokio::{
 use url::Url;
 
 /// Nothing in these tests takes so long unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) const TOKEN: &str = "token-of-ws-1";
 
