@@ -1,6 +1,9 @@
 //! What is no policy is refused, each kind in its own words; what a policy
 //! refuses never becomes part of a generation.
 
+// A test's own helpers may panic as tests may.
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::{error::Error, fs, sync::Arc};

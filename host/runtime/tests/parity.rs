@@ -2,6 +2,9 @@
 //! must say what the rules say natively, with all evidence at hand and with all
 //! of it fetched.
 
+// A test's own helpers may panic as tests may.
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -102,7 +105,10 @@ impl Scene {
                 let seen = window.map_or(told.eyesight.unwrap_or_default(), |window| window.seen);
                 Answer::Eyesight(seen)
             }
-            Question::Fleet { .. } => Answer::Fleet(told.fleet.unwrap_or_default()),
+            Question::Fleet { .. } => {
+                let alone = Fleet { workspaces: 1, ..Fleet::default() };
+                Answer::Fleet(told.fleet.unwrap_or(alone))
+            }
         }
     }
 }

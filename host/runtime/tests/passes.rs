@@ -1,6 +1,9 @@
 //! A judgement reached in several passes is the one that is reached with all
 //! evidence at hand.
 
+// A test's own helpers may panic as tests may.
+#![allow(clippy::expect_used)]
+
 mod support;
 
 use std::sync::{
@@ -11,119 +14,19 @@ use std::sync::{
 use proptest::prelude::*;
 use reprieve_core::{
     decision::Outcome,
-    evidence::{
-        Answer, Beat, Exchange, Eyesight, Fleet, Health, Life, Note, ProbeFault, Question,
-        Sighting, Status, StoreFault,
-    },
-    judgement::{Attempt, Call, RestartCause, Trigger, Verdict},
+    evidence::{Answer, Exchange, ProbeFault, Question},
+    judgement::{Attempt, Call, Trigger, Verdict},
     ports::Witness,
     time::{Millis, UnixMillis},
 };
-use reprieve_runtime::replay;
-use support::{REFUSED, Scene, facts, who};
+use reprieve_runtime::{Engine, EngineOptions, Limits, replay};
+use support::{REFUSED, Scene, any::any_facts, facts, who};
 use tokio::sync::Notify;
 
 fn on_virtual_time<T>(run: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     runtime.block_on(run)
-}
-
-fn age() -> impl Strategy<Value = Millis> {
-    (0_u64..400_000).prop_map(Millis)
-}
-
-fn or_fault<T: std::fmt::Debug + Clone>(
-    told: impl Strategy<Value = T>,
-) -> impl Strategy<Value = Result<T, StoreFault>> {
-    prop_oneof![4 => told.prop_map(Ok), 1 => Just(Err(StoreFault::Unavailable))]
-}
-
-fn newest() -> impl Strategy<Value = Result<Option<Beat>, StoreFault>> {
-    let beat = (age(), any::<bool>()).prop_map(|(age, this_life)| Beat { age, this_life });
-    or_fault(prop::option::of(beat))
-}
-
-fn look() -> impl Strategy<Value = Result<Sighting, ProbeFault>> {
-    let status = prop::sample::select(vec![
-        Status::Running,
-        Status::Starting,
-        Status::Restarting,
-        Status::Paused,
-        Status::Stopped,
-        Status::Missing,
-    ]);
-    let health = prop::sample::select(vec![Health::Starting, Health::Healthy, Health::Unhealthy]);
-    let fault = prop::sample::select(vec![
-        ProbeFault::TimedOut,
-        ProbeFault::Unreachable,
-        ProbeFault::ClosedEarly,
-        ProbeFault::Overloaded,
-        ProbeFault::Denied,
-        ProbeFault::Malformed,
-    ]);
-    let sighting =
-        (
-            status,
-            prop::option::of(age()),
-            prop::option::of(age()),
-            any::<Option<i32>>(),
-            any::<bool>(),
-            prop::option::of(health),
-        )
-            .prop_map(|(status, uptime, ended, exit_code, out_of_memory, health)| {
-                Sighting { status, uptime, ended, exit_code, out_of_memory, health }
-            });
-    prop_oneof![3 => sighting.prop_map(Ok), 1 => fault.prop_map(Err)]
-}
-
-fn life() -> impl Strategy<Value = Life> {
-    let cause = prop::sample::select(vec![
-        RestartCause::Operator,
-        RestartCause::DeadVerdict,
-        RestartCause::SettingsChanged,
-        RestartCause::Wake,
-        RestartCause::Dependency,
-    ]);
-    (any::<bool>(), prop::option::of(age()), prop::option::of(cause), any::<bool>()).prop_map(
-        |(in_flight, began, cause, revision_stale)| Life {
-            in_flight,
-            began,
-            cause,
-            revision_stale,
-        },
-    )
-}
-
-/// The answers of [`facts`], each replaced by a random one.
-fn any_facts() -> impl Strategy<Value = Vec<Exchange>> {
-    let note = (prop::collection::vec(any::<u8>(), 0..64), age())
-        .prop_map(|(bytes, age)| Note { bytes, age });
-    let counts = (any::<u32>(), any::<u32>(), any::<u32>(), age());
-    let answers = (
-        look().prop_map(Answer::Look),
-        newest().prop_map(Answer::NewestBeat),
-        newest().prop_map(Answer::NewestContact),
-        or_fault(prop::collection::vec(age(), 0..9)).prop_map(Answer::Intervals),
-        or_fault(life()).prop_map(Answer::CurrentLife),
-        or_fault(any::<u32>()).prop_map(Answer::RestartCount),
-        or_fault(prop::option::of(note)).prop_map(Answer::Memory),
-        counts.prop_map(|(probes, probe_faults, store_faults, loop_lag)| {
-            Answer::Eyesight(Eyesight { probes, probe_faults, store_faults, loop_lag })
-        }),
-        any::<(u32, u32, u32)>().prop_map(|(workspaces, suspected, restarting)| {
-            Answer::Fleet(Fleet { workspaces, suspected, restarting })
-        }),
-    );
-    answers.prop_map(|(look, beat, contact, intervals, life, count, note, eyesight, fleet)| {
-        let mut told = facts();
-        let answers = [look, beat, contact, intervals, life, count, note, eyesight, fleet];
-        // The first fact is the subject: it stays.
-        for (exchange, answer) in told.iter_mut().skip(1).zip(answers) {
-            exchange.answer = answer;
-        }
-        told
-    })
 }
 
 proptest! {
@@ -256,5 +159,30 @@ async fn ten_thousand_judgements_that_wait_for_a_probe_hold_no_instance() {
         let told = decided.evidence.first().map(|exchange| &exchange.answer);
         assert_eq!(told, Some(&Answer::Look(Err(ProbeFault::TimedOut))));
         assert!(matches!(decided.outcome, Outcome::Judged { verdict: Verdict::Alive, .. }));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn parallel_judgements_share_a_few_instances() {
+    let options = EngineOptions { parallel_calls: 2, ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine");
+    let policy = engine.load(support::UNRULY, Limits::default()).expect("the unruly policy");
+    let generation = Arc::new(support::told(&policy, "ask-two").expect("a generation"));
+    let judgements: Vec<_> = (0..64)
+        .map(|_| {
+            let generation = Arc::clone(&generation);
+            tokio::spawn(async move {
+                let witness = Scene::new(facts()).share();
+                for _ in 0..100 {
+                    let decided = generation.decide(REFUSED, &who(), &witness).await;
+                    assert_eq!(decided.outcome.verdict(), Verdict::Alive, "{decided:?}");
+                    let instances = generation.policy().instances();
+                    assert!(instances.existing <= 3, "{instances:?}");
+                }
+            })
+        })
+        .collect();
+    for judgement in judgements {
+        judgement.await.expect("no panic");
     }
 }

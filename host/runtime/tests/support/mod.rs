@@ -3,6 +3,8 @@
 
 #![allow(dead_code)]
 
+pub(crate) mod any;
+
 use std::sync::{Arc, LazyLock};
 
 use reprieve_core::{
