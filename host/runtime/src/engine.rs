@@ -43,7 +43,8 @@ pub struct EngineOptions {
     pub pooling: bool,
     /// Guest calls that run at the same moment, in all policies together.
     pub parallel_calls: usize,
-    /// The most memory that [`Limits::memory_bytes`] may allow.
+    /// The most memory that one instance may have; larger
+    /// [`Limits::memory_bytes`] are cut to it.
     pub max_memory_bytes: usize,
 }
 
