@@ -125,6 +125,11 @@ pub struct Signs {
 impl Signs {
     /// Enough to learn a cadence, few enough for a million workspaces.
     pub const MAX_INTERVALS: usize = 8;
+
+    /// The newest sign of either kind, of whatever life.
+    pub fn newest(&self) -> Option<UnixMillis> {
+        self.beat.map(|(at, _)| at).max(self.contact.map(|(at, _)| at))
+    }
 }
 
 /// Keeps signs of life.
@@ -137,6 +142,12 @@ pub trait Heartbeats: Send + Sync {
     /// crash costs a longer silence, never a death.
     fn beat(&self, workspace: &WorkspaceId, life: LifeId, at: UnixMillis);
     fn contact(&self, workspace: &WorkspaceId, life: LifeId, at: UnixMillis);
+    /// From now on the workspace is overdue once it has been silent for `limit`.
+    /// None: never.
+    fn watch(&self, workspace: &WorkspaceId, limit: Option<Millis>, now: UnixMillis);
+    /// Who became overdue, at most so many. Each is named once, until its next
+    /// sign or `watch`.
+    fn overdue(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId>;
 }
 
 /// The restarts of one workspace.

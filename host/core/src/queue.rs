@@ -4,11 +4,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     ids::{DecisionId, QueueId, WorkspaceId},
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 
 /// Deliveries tried at most. Source: the platform's proxy (STORIES).
 pub const MAX_ATTEMPTS: u32 = 5;
+
+/// Items of one workspace that may wait at once.
+pub const CAPACITY: u32 = 1_000;
+
+/// How long an item stays on record after its end: so long its answer can be
+/// fetched, and so long the same message id is the same request.
+pub const KEEP_ENDED: Millis = Millis::from_secs(24 * 3_600);
+
+/// Why an item was dropped whose last attempt came to nothing.
+pub const ATTEMPTS_EXHAUSTED: &str = "attempts exhausted";
+
+/// Why an item was dropped that waited for too long.
+pub const STALE: &str = "stale";
 
 /// Larger goes first; equal: the older first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

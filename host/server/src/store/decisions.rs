@@ -1,0 +1,250 @@
+//! The decision log: buffered, written in batches, kept within limits.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use reprieve_core::{
+    decision::Decision,
+    evidence::StoreFault,
+    ids::DecisionId,
+    ports::{Clock, DecisionFilter, Decisions},
+    time::{Millis, UnixMillis},
+};
+use rusqlite::{Connection, OptionalExtension, ToSql, params};
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    folder::{self, DATABASE, StoreOpenFailure},
+    readers::Readers,
+    row, schema,
+    writer::Writer,
+};
+
+/// Decisions that wait to be written; who records one more waits.
+const MAX_BUFFERED: usize = 4_096;
+
+/// Decisions written by one job.
+const MAX_BATCH: usize = 256;
+
+/// Decisions kept at most: about 2 GB.
+const KEEP_NEWEST: i64 = 1_000_000;
+
+/// How long a decision is kept: two weekends of a person on call.
+const KEEP_FOR: Millis = Millis::from_secs(14 * 24 * 3_600);
+
+/// Decisions that one batch removes beyond as many as it adds, so that a log
+/// that is too long shrinks without ever holding up the writer.
+const PRUNED_BESIDE: usize = 64;
+
+/// Decisions that one reading returns at most.
+const MAX_LISTED: u32 = 10_000;
+
+/// What a decision is reckoned to take in the writer's buffer.
+const USUAL_BYTES: usize = 2_048;
+
+enum Entry {
+    Decision(Box<Decision>),
+    Flush(oneshot::Sender<()>),
+}
+
+/// The decisions of this host.
+#[derive(Debug)]
+pub struct DecisionLog {
+    entries: mpsc::Sender<Entry>,
+    writer: Writer,
+    readers: Arc<Readers>,
+    lost: Arc<AtomicU64>,
+}
+
+impl DecisionLog {
+    pub(super) fn start(writer: &Writer, readers: &Arc<Readers>, clock: &Arc<dyn Clock>) -> Self {
+        let (entries, received) = mpsc::channel(MAX_BUFFERED);
+        let lost = Arc::new(AtomicU64::new(0));
+        tokio::spawn(run(received, writer.clone(), Arc::clone(clock), Arc::clone(&lost)));
+        Self { entries, writer: writer.clone(), readers: Arc::clone(readers), lost }
+    }
+
+    /// Decisions that could not be written.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Returns when what was recorded before is on disk, or known to be lost.
+    pub async fn flush(&self) -> Result<(), StoreFault> {
+        let (done, answer) = oneshot::channel();
+        let sent = self.entries.send(Entry::Flush(done)).await;
+        sent.map_err(|_| StoreFault::Unavailable)?;
+        answer.await.map_err(|_| StoreFault::Unavailable)
+    }
+
+    /// Removes the oldest beyond the limits, some at a time.
+    pub(super) async fn prune(&self, now: UnixMillis) -> Result<(), StoreFault> {
+        self.writer.write(0, move |connection| prune(connection, MAX_BATCH, now)).await
+    }
+}
+
+#[async_trait]
+impl Decisions for DecisionLog {
+    async fn record(&self, decision: Decision) {
+        if self.entries.send(Entry::Decision(Box::new(decision))).await.is_err() {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn get(&self, id: &DecisionId) -> Result<Option<Decision>, StoreFault> {
+        // What was recorded is there, even if the rest cannot be written.
+        let _ = self.flush().await;
+        let id = id.clone();
+        self.readers.read(move |connection| get(connection, &id)).await
+    }
+
+    async fn list(&self, filter: &DecisionFilter) -> Result<Vec<Decision>, StoreFault> {
+        let _ = self.flush().await;
+        let filter = filter.clone();
+        self.readers.read(move |connection| list(connection, &filter)).await
+    }
+}
+
+/// Writes what is buffered until the log is dropped. While one batch waits for
+/// the disk the next one gathers.
+async fn run(
+    mut entries: mpsc::Receiver<Entry>,
+    writer: Writer,
+    clock: Arc<dyn Clock>,
+    lost: Arc<AtomicU64>,
+) {
+    let mut received = Vec::with_capacity(MAX_BATCH);
+    while entries.recv_many(&mut received, MAX_BATCH).await > 0 {
+        let (mut batch, mut flushes) = (Vec::new(), Vec::new());
+        for entry in received.drain(..) {
+            match entry {
+                Entry::Decision(decision) => batch.push(decision),
+                Entry::Flush(done) => flushes.push(done),
+            }
+        }
+        if !batch.is_empty() {
+            let (size, now) = (batch.len(), clock.now());
+            let written = writer.write(size * USUAL_BYTES, move |connection| {
+                save(connection, &batch)?;
+                prune(connection, size + PRUNED_BESIDE, now)
+            });
+            if written.await.is_err() {
+                lost.fetch_add(size as u64, Ordering::Relaxed);
+            }
+        }
+        for done in flushes {
+            let _ = done.send(());
+        }
+    }
+}
+
+/// Reads decisions beside the host that writes them, for the command line.
+#[derive(Debug)]
+pub struct DecisionReader {
+    connection: Connection,
+}
+
+impl DecisionReader {
+    /// Opens the database in that state folder to read it, whether a host runs
+    /// or not.
+    pub fn open(folder: &Path) -> Result<Self, StoreOpenFailure> {
+        let path = folder.join(DATABASE);
+        if !path.exists() {
+            return Err(StoreOpenFailure::Missing { path });
+        }
+        let failed = |source| StoreOpenFailure::database(Some(&path), source);
+        let connection = folder::connect_to_read(&path).map_err(failed)?;
+        match schema::check(&connection, Some(&path))? {
+            schema::FORMAT => Ok(Self { connection }),
+            // Nothing was ever written, or by an older host that has to be
+            // followed by a newer one first.
+            _ => Err(StoreOpenFailure::Missing { path }),
+        }
+    }
+
+    pub fn get(&self, id: &DecisionId) -> Result<Option<Decision>, rusqlite::Error> {
+        get(&self.connection, id)
+    }
+
+    /// Oldest first.
+    pub fn list(&self, filter: &DecisionFilter) -> Result<Vec<Decision>, rusqlite::Error> {
+        list(&self.connection, filter)
+    }
+}
+
+/// Recorded again, a decision keeps its place: what was done may be known later.
+fn save(connection: &Connection, batch: &[Box<Decision>]) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO decisions (id, at, workspace, tenant, decision) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (id) DO UPDATE SET decision = excluded.decision",
+    )?;
+    for decision in batch {
+        statement.execute(params![
+            decision.id.0,
+            decision.at.0,
+            decision.workspace.as_str(),
+            decision.tenant.as_str(),
+            row::to_json(decision)?,
+        ])?;
+    }
+    Ok(())
+}
+
+/// Looks only at the oldest, so it costs the same however long the log is.
+fn prune(connection: &Connection, at_most: usize, now: UnixMillis) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "DELETE FROM decisions
+             WHERE seq IN (SELECT seq FROM decisions ORDER BY seq LIMIT ?1)
+               AND (at < ?2 OR seq <= (SELECT max(seq) FROM decisions) - ?3)",
+        )?
+        .execute(params![at_most, now.0.saturating_sub(KEEP_FOR.0), KEEP_NEWEST])?;
+    Ok(())
+}
+
+fn get(connection: &Connection, id: &DecisionId) -> rusqlite::Result<Option<Decision>> {
+    connection
+        .prepare_cached("SELECT decision FROM decisions WHERE id = ?1")?
+        .query_row([&id.0], |found| row::json(found, 0))
+        .optional()
+}
+
+fn list(connection: &Connection, filter: &DecisionFilter) -> rusqlite::Result<Vec<Decision>> {
+    let workspace = filter.workspace.as_ref().map(|name| name.as_str());
+    let tenant = filter.tenant.as_ref().map(|name| name.as_str());
+    let after = filter.after.as_ref().map(|id| id.0.as_str());
+    let limit = filter.limit.min(MAX_LISTED);
+    let mut conditions = vec!["1"];
+    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":limit", &limit)];
+    if workspace.is_some() {
+        conditions.push("workspace = :workspace");
+        values.push((":workspace", &workspace));
+    }
+    if tenant.is_some() {
+        conditions.push("tenant = :tenant");
+        values.push((":tenant", &tenant));
+    }
+    if after.is_some() {
+        // Ids sort by time: one that was pruned still has its place.
+        conditions.push(
+            "seq > coalesce((SELECT seq FROM decisions WHERE id = :after),
+                            (SELECT max(seq) FROM decisions WHERE id < :after), 0)",
+        );
+        values.push((":after", &after));
+    }
+    let sql = format!(
+        "SELECT decision FROM decisions WHERE {} ORDER BY seq DESC LIMIT :limit",
+        conditions.join(" AND ")
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let newest_first = statement.query_map(&*values, |found| row::json(found, 0))?;
+    let mut decisions = newest_first.collect::<rusqlite::Result<Vec<_>>>()?;
+    decisions.reverse();
+    Ok(decisions)
+}
