@@ -1,1 +1,20 @@
+//! What the end-to-end tests share.
+//!
+//! [`Stage`] is a fleet on virtual time: the real supervisor, the real restart
+//! machine, the real store (in memory) and the built policy component, over a
+//! [`FakeRuntime`] that shows what a scenario tells it to show. A fault that a
+//! real runtime cannot be made to show on demand is what it is for; where the
+//! real thing can be had, tests use child processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+#![allow(missing_debug_implementations, reason = "nobody prints a stage")]
+
+mod courier;
+mod policies;
+mod runtime;
+mod stage;
+
+pub use courier::FakeCourier;
+pub use policies::{PolicyName, generation};
+pub use runtime::{FakeRuntime, Start};
+pub use stage::{Stage, StageOptions, ws};

@@ -1,1 +1,59 @@
-fn main() {}
+//! The project's chores: `cargo xtask <chore>`.
+//!
+//! - `policies`: build the policy components, or check the committed ones
+//! - `test`: set up what the tests need and run them all
+//! - `tidy`: hold the walls between the crates and the house rules
+//! - `bench`: run the benchmarks behind `docs/performance.md`
+//!
+//! They are Rust, not shell, so that they run wherever the project builds.
+
+mod bench;
+mod policies;
+mod python;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// The project's chores.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Debug, Subcommand)]
+enum Chore {
+    /// Build the policy components and their SHA256SUMS.
+    Policies(policies::Options),
+    /// Set up what the tests need, then run all of them.
+    Test(test::TestArgs),
+    /// Check the walls between the crates and the house rules.
+    Tidy,
+    /// Run the benchmarks.
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().chore {
+        Chore::Policies(options) => policies::run(&root(), options),
+        Chore::Test(args) => test::run(&args),
+        Chore::Tidy => tidy::run(&root()),
+        Chore::Bench(args) => bench::run(&args),
+    }
+}
+
+/// The root of the repository.
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Tells a person what goes on.
+#[allow(clippy::print_stderr, reason = "a chore speaks to who runs it")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

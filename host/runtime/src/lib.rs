@@ -1,1 +1,48 @@
+//! Runs Reprieve policies: WebAssembly components that judge whether a
+//! workspace is alive.
+//!
+//! In a minute:
+//!
+//! 1. An [`Engine`] compiles; [`Engine::load`] makes a checked [`Policy`] of a
+//!    component's bytes, or says in one sentence why not ([`LoadFailure`]).
+//! 2. A [`Generation`] is that policy with the settings of everybody, all of
+//!    them accepted by the policy. It never changes; [`Current`] holds the one
+//!    in force and swaps it whole.
+//! 3. [`Generation::decide`] puts one [`Call`](reprieve_core::judgement::Call)
+//!    and never fails: a policy that loops, traps or lies gives
+//!    [`Outcome::FellBack`](reprieve_core::decision::Outcome), which counts as
+//!    BUSY. What the policy asks is answered by a
+//!    [`Witness`](reprieve_core::ports::Witness).
+//! 4. [`replay`] runs a recorded decision again, bit by bit.
+//!
+//! `examples/embed.rs` is all of that in one file. No HTTP, no Docker, no WASI.
 
+mod anatomy;
+mod cache;
+mod contract;
+mod describe;
+mod engine;
+mod failure;
+mod generation;
+mod imports;
+mod instance;
+mod judge;
+mod limits;
+mod load;
+mod pass;
+mod policy;
+mod store;
+mod words;
+
+pub use describe::Description;
+pub use engine::{Engine, EngineOptions};
+pub use failure::{
+    EngineFailure, GenerationRefused, LoadFailure, PolicyFailure, Problem, SettingsRefused,
+};
+pub use generation::{Current, Generation, Owners, Who};
+pub use judge::{Decided, replay};
+pub use limits::{
+    Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
+    MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES,
+};
+pub use policy::{CheckedSettings, Instances, Policy};

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use reprieve_core::{
     decision::Finding,
     ids::{DecisionId, LifeId, QueueId, Revision, TenantId, WorkspaceId},
+    incident::WorkspaceState,
     judgement::ForwardFailure,
     ports::{Accepted, QueueRefusal},
     queue::{Item, NewItem},
@@ -11,20 +12,6 @@ use reprieve_core::{
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-/// What a workspace is doing, as far as requests are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkspaceState {
-    Provisioning,
-    Online,
-    Degraded,
-    Offline,
-    Paused,
-    Hibernating,
-    Hibernated,
-    Removed,
-}
 
 /// One snapshot of where a workspace's requests go. A request takes it once.
 #[derive(Clone, Debug)]
@@ -34,6 +21,9 @@ pub struct Route {
     pub state: WorkspaceState,
     /// None while nobody knows where it listens.
     pub address: Option<Url>,
+    /// The workspace's backend gave it that address, so it may lie on a private
+    /// network. Any other is checked again at every connect.
+    pub owned: bool,
     /// It queues for itself: it gets 503 busy instead of 202 queued.
     pub queues_for_itself: bool,
 }

@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use reprieve_core::{evidence::StoreFault, ids::WorkspaceId};
 use rusqlite::OptionalExtension;
 
-use super::{readers::Readers, row, writer::Writer};
 use serde::{Serialize, de::DeserializeOwned};
+
+use super::{readers::Readers, row, writer::Writer};
+use crate::supervisor::{Records, WorkspaceRecord};
 
 /// One record per workspace.
 #[derive(Debug)]
@@ -77,5 +80,20 @@ impl WorkspaceStore {
                 records.collect()
             })
             .await
+    }
+}
+
+#[async_trait]
+impl Records for WorkspaceStore {
+    async fn load(&self, workspace: &WorkspaceId) -> Result<Option<WorkspaceRecord>, StoreFault> {
+        Self::load(self, workspace).await
+    }
+
+    async fn save(
+        &self,
+        workspace: &WorkspaceId,
+        record: WorkspaceRecord,
+    ) -> Result<(), StoreFault> {
+        Self::save(self, workspace, record).await
     }
 }

@@ -1,0 +1,475 @@
+//! The restart machine of one workspace.
+//!
+//! Sans-IO: what happened goes in, the [`Step`]s to be carried out come back, in
+//! order, and the outcome of a step goes in again. The machine holds whatever
+//! the policy says: one restart in flight, a verdict about an ended life is
+//! void, a death is declared in one order, no settings revision is lost, and
+//! nobody restarts what a person put to rest.
+//!
+//! ```text
+//!            want / dead              admit                 begun
+//!   Resting ────────────► Admitting ─────────► Beginning ─────────► Restarting
+//!      ▲  ▲                  │ drop, defer         │ void              │ done
+//!      │  └──────────────────┴─────────────────────┘                   ▼
+//!      └──────────────────────────────────────────────────────────  Settling
+//!                                 settled
+//! ```
+//! `Settling` admits new restarts as `Resting` does: whether one may begin so
+//! soon is the policy's to rule.
+
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use self::steps::{DropReason, Step, Void};
+use crate::{
+    ids::{LifeId, Revision},
+    judgement::{Admission, RestartCause},
+    ports::{NotBegun, RestartFailure},
+    time::{Millis, UnixMillis},
+};
+
+/// How soon the host judges again after a restart could not be begun or carried
+/// out for reasons of its own.
+pub const RETRY_AFTER_FAILURE: Millis = Millis::from_secs(10);
+
+/// When a settings change that the policy dropped is put to it again: the newer
+/// revision is not lost.
+pub const REVISION_RETRY: Millis = Millis::from_secs(60);
+
+/// What a person, or rest for lack of work, made of the workspace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It should run.
+    #[default]
+    Wanted,
+    Paused,
+    Hibernated,
+    Removed,
+}
+
+/// What a workspace is doing, as far as people and requests are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkspaceState {
+    /// A restart was carried out, or the first start: not back yet.
+    Provisioning,
+    Online,
+    /// It gives signs, and reasons for doubt.
+    Degraded,
+    Offline,
+    Paused,
+    Hibernating,
+    Hibernated,
+    Removed,
+}
+
+impl WorkspaceState {
+    /// Requests may go there.
+    pub const fn takes_requests(self) -> bool {
+        match self {
+            Self::Provisioning | Self::Online | Self::Degraded => true,
+            Self::Offline | Self::Paused | Self::Hibernating | Self::Hibernated | Self::Removed => {
+                false
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Resting,
+    Admitting { cause: RestartCause },
+    Beginning { cause: RestartCause },
+    Restarting { cause: RestartCause },
+    Settling,
+}
+
+/// How a wish for a restart stands at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Taken up; what came of it shows in the steps.
+    Taken,
+    /// A restart is in flight: the wish is joined to it, or counted as dropped.
+    InFlight,
+    /// A person put the workspace to rest, or nobody here can restart it.
+    NotAllowed(Standing),
+    /// The life that it was about has ended.
+    LifeEnded,
+}
+
+/// The restart machine of one workspace.
+#[derive(Clone, Debug)]
+pub struct Incident {
+    standing: Standing,
+    /// False for workspaces that no backend runs.
+    restartable: bool,
+    life: LifeId,
+    wanted: Revision,
+    running: Revision,
+    phase: Phase,
+    /// Wishes that wait, each not before its time.
+    wishes: BTreeMap<RestartCause, UnixMillis>,
+    /// Down as far as we know: from a death until a sign of the new life.
+    offline: bool,
+    /// The last judgement was not ALIVE.
+    doubted: bool,
+    stopping: bool,
+}
+
+impl Incident {
+    pub fn new(
+        standing: Standing,
+        restartable: bool,
+        life: LifeId,
+        running: Revision,
+        wanted: Revision,
+    ) -> Self {
+        Self {
+            standing,
+            restartable,
+            life,
+            wanted: wanted.max(running),
+            running,
+            phase: Phase::Resting,
+            wishes: BTreeMap::new(),
+            offline: life == LifeId::default(),
+            doubted: false,
+            stopping: false,
+        }
+    }
+
+    pub const fn life(&self) -> LifeId {
+        self.life
+    }
+
+    pub const fn standing(&self) -> Standing {
+        self.standing
+    }
+
+    pub const fn wanted_revision(&self) -> Revision {
+        self.wanted
+    }
+
+    /// The running life was started with an older revision than the newest.
+    pub fn is_revision_stale(&self) -> bool {
+        self.wanted > self.running
+    }
+
+    /// A restart is being begun or carried out.
+    pub const fn is_in_flight(&self) -> bool {
+        matches!(self.phase, Phase::Beginning { .. } | Phase::Restarting { .. })
+    }
+
+    pub const fn is_settling(&self) -> bool {
+        matches!(self.phase, Phase::Settling)
+    }
+
+    pub const fn state(&self) -> WorkspaceState {
+        match self.standing {
+            Standing::Removed => return WorkspaceState::Removed,
+            Standing::Paused => return WorkspaceState::Paused,
+            Standing::Hibernated if self.stopping => return WorkspaceState::Hibernating,
+            Standing::Hibernated => return WorkspaceState::Hibernated,
+            Standing::Wanted => {}
+        }
+        match self.phase {
+            Phase::Restarting { .. } => WorkspaceState::Offline,
+            Phase::Settling => WorkspaceState::Provisioning,
+            Phase::Resting | Phase::Admitting { .. } | Phase::Beginning { .. } => {
+                match (self.offline, self.doubted) {
+                    (true, _) => WorkspaceState::Offline,
+                    (false, true) => WorkspaceState::Degraded,
+                    (false, false) => WorkspaceState::Online,
+                }
+            }
+        }
+    }
+
+    /// A judgement about `life` said DEAD.
+    pub fn dead(&mut self, life: LifeId, now: UnixMillis) -> (Wish, Vec<Step>) {
+        if life != self.life {
+            return (Wish::LifeEnded, vec![Step::Void(Void::LifeEnded { judged: life })]);
+        }
+        self.wish(RestartCause::DeadVerdict, now)
+    }
+
+    /// Somebody or something wants a restart.
+    pub fn wish(&mut self, cause: RestartCause, now: UnixMillis) -> (Wish, Vec<Step>) {
+        let waking = cause == RestartCause::Wake && self.standing == Standing::Hibernated;
+        let allowed = self.restartable && (self.standing == Standing::Wanted || waking);
+        if !allowed {
+            return (Wish::NotAllowed(self.standing), vec![]);
+        }
+        if self.is_in_flight() {
+            // Granted by the restart under way; but a revision newer than the one
+            // being started stays wanted and is taken up after it.
+            return (Wish::InFlight, vec![Step::Drop { cause, why: DropReason::InFlight }]);
+        }
+        self.wishes.insert(cause, now);
+        (Wish::Taken, self.take_up(now))
+    }
+
+    /// The workspace's settings have this revision now.
+    pub fn revise(&mut self, revision: Revision, now: UnixMillis) -> Vec<Step> {
+        if revision <= self.wanted {
+            return vec![];
+        }
+        self.wanted = revision;
+        if self.restartable { self.take_up(now) } else { vec![] }
+    }
+
+    /// Takes up the most urgent wish whose time has come.
+    pub fn take_up(&mut self, now: UnixMillis) -> Vec<Step> {
+        if self.stopping || !matches!(self.phase, Phase::Resting | Phase::Settling) {
+            return vec![];
+        }
+        if self.is_revision_stale() {
+            self.wishes.entry(RestartCause::SettingsChanged).or_insert(now);
+        } else {
+            self.wishes.remove(&RestartCause::SettingsChanged);
+        }
+        let standing = self.standing;
+        let allowed = self.wishes.iter().filter(|(cause, _)| match standing {
+            Standing::Wanted => true,
+            Standing::Hibernated => **cause == RestartCause::Wake,
+            Standing::Paused | Standing::Removed => false,
+        });
+        let due = allowed.clone().find(|(_, not_before)| **not_before <= now);
+        match due.map(|(cause, _)| *cause) {
+            Some(cause) => {
+                self.phase = Phase::Admitting { cause };
+                vec![Step::Admit { cause, life: self.life }]
+            }
+            None => allowed.map(|(_, at)| *at).min().map(Step::TakeUpAt).into_iter().collect(),
+        }
+    }
+
+    /// The policy ruled on the wish that was taken up.
+    pub fn ruled(
+        &mut self,
+        cause: RestartCause,
+        admission: Admission,
+        now: UnixMillis,
+    ) -> Vec<Step> {
+        if self.phase != (Phase::Admitting { cause }) {
+            return vec![];
+        }
+        match admission {
+            Admission::Admit => {
+                self.phase = Phase::Beginning { cause };
+                match cause {
+                    RestartCause::DeadVerdict => vec![Step::LookAgain],
+                    RestartCause::Operator
+                    | RestartCause::SettingsChanged
+                    | RestartCause::Wake
+                    | RestartCause::Dependency => vec![self.begin(cause)],
+                }
+            }
+            Admission::Drop => {
+                self.wishes.remove(&cause);
+                if cause == RestartCause::SettingsChanged {
+                    self.wishes.insert(cause, now + REVISION_RETRY);
+                }
+                let mut steps = vec![Step::Drop { cause, why: DropReason::Policy }];
+                steps.extend(self.rest(now));
+                steps
+            }
+            Admission::Defer(wait) => self.defer(cause, now + wait, now),
+        }
+    }
+
+    fn defer(&mut self, cause: RestartCause, until: UnixMillis, now: UnixMillis) -> Vec<Step> {
+        if cause == RestartCause::DeadVerdict {
+            // A verdict does not keep: it is asked for again, on fresh evidence.
+            self.wishes.remove(&cause);
+            let mut steps = vec![Step::JudgeAt(until)];
+            steps.extend(self.rest(now));
+            return steps;
+        }
+        self.wishes.insert(cause, until);
+        self.rest(now)
+    }
+
+    /// Before a death is acted on: does the runtime still show the run that was
+    /// judged?
+    pub fn looked_again(&mut self, same_run: bool, now: UnixMillis) -> Vec<Step> {
+        let Phase::Beginning { cause } = self.phase else { return vec![] };
+        if same_run {
+            return vec![self.begin(cause)];
+        }
+        self.wishes.remove(&cause);
+        let mut steps = vec![Step::Void(Void::AnotherRun)];
+        steps.extend(self.rest(now));
+        steps
+    }
+
+    fn begin(&self, cause: RestartCause) -> Step {
+        Step::Begin { of: self.life, cause, revision: self.wanted }
+    }
+
+    /// The store began the next life, or did not.
+    pub fn begun(
+        &mut self,
+        begun: Result<(LifeId, Revision), NotBegun>,
+        now: UnixMillis,
+    ) -> Vec<Step> {
+        let Phase::Beginning { cause } = self.phase else { return vec![] };
+        match begun {
+            Ok((life, revision)) => {
+                self.life = life;
+                self.running = revision;
+                self.standing = Standing::Wanted;
+                self.offline = true;
+                self.doubted = false;
+                self.phase = Phase::Restarting { cause };
+                self.wishes.clear();
+                steps::declare_death(life, cause, revision)
+            }
+            Err(reason) => {
+                self.wishes.remove(&cause);
+                let mut steps = vec![Step::Void(Void::NotBegun(reason))];
+                match reason {
+                    NotBegun::LifeEnded { current } => self.life = current,
+                    NotBegun::InFlight => {}
+                    NotBegun::StoreUnavailable => {
+                        steps.push(Step::JudgeAt(now + RETRY_AFTER_FAILURE));
+                    }
+                }
+                steps.extend(self.rest(now));
+                steps
+            }
+        }
+    }
+
+    /// The backend carried the restart out, or did not.
+    pub fn carried_out(
+        &mut self,
+        life: LifeId,
+        outcome: Result<(), &RestartFailure>,
+        now: UnixMillis,
+    ) -> Vec<Step> {
+        let Phase::Restarting { cause } = self.phase else { return vec![] };
+        if life != self.life {
+            return vec![];
+        }
+        let mut steps = vec![Step::Finish { life }];
+        self.phase = Phase::Settling;
+        match outcome {
+            // A runtime that did not answer in time may still carry it out.
+            Ok(()) | Err(RestartFailure::TimedOut { .. }) => {
+                steps.push(Step::TellWorkspace { cause });
+                steps.push(Step::AskSettled);
+            }
+            Err(RestartFailure::NotOurs { .. } | RestartFailure::Refused { .. }) => {
+                self.phase = Phase::Resting;
+                steps.push(Step::JudgeAt(now + RETRY_AFTER_FAILURE));
+            }
+        }
+        steps.extend(self.take_up(now));
+        steps
+    }
+
+    /// The workspace gave a sign of `life`.
+    pub fn sign(&mut self, life: LifeId) -> Vec<Step> {
+        if life != self.life {
+            return vec![];
+        }
+        match self.phase {
+            Phase::Settling => vec![Step::AskSettled],
+            Phase::Resting if self.offline => {
+                self.offline = false;
+                vec![Step::Drain]
+            }
+            Phase::Resting
+            | Phase::Admitting { .. }
+            | Phase::Beginning { .. }
+            | Phase::Restarting { .. } => vec![],
+        }
+    }
+
+    /// A judgement about `life` said ALIVE: nothing is left to doubt.
+    pub fn alive(&mut self, life: LifeId, now: UnixMillis) -> Vec<Step> {
+        if life != self.life {
+            return vec![];
+        }
+        self.doubted = false;
+        match self.phase {
+            Phase::Settling | Phase::Resting => {
+                self.phase = Phase::Resting;
+                self.offline = false;
+                let mut steps = vec![Step::Drain];
+                steps.extend(self.take_up(now));
+                steps
+            }
+            Phase::Admitting { .. } | Phase::Beginning { .. } | Phase::Restarting { .. } => vec![],
+        }
+    }
+
+    /// A judgement about `life` left room for doubt.
+    pub fn doubt(&mut self, life: LifeId) {
+        if life == self.life && matches!(self.phase, Phase::Resting) {
+            self.doubted = true;
+        }
+    }
+
+    /// A person pauses, hibernates or removes the workspace: it is stopped, and
+    /// nothing restarts it by itself. Refused while a restart is in flight.
+    pub fn put_to_rest(&mut self, standing: Standing) -> Result<Vec<Step>, Wish> {
+        if self.is_in_flight() {
+            return Err(Wish::InFlight);
+        }
+        if standing == Standing::Wanted || self.standing == Standing::Removed {
+            return Err(Wish::NotAllowed(self.standing));
+        }
+        let to_stop = self.standing == Standing::Wanted && self.restartable && !self.stopping;
+        self.standing = standing;
+        self.phase = Phase::Resting;
+        self.wishes.clear();
+        self.doubted = false;
+        self.stopping |= to_stop;
+        Ok(if to_stop { vec![Step::Stop] } else { vec![] })
+    }
+
+    /// The backend ended the run that was put to rest. Who was wanted back
+    /// meanwhile is started now.
+    pub fn stopped(&mut self, now: UnixMillis) -> Vec<Step> {
+        if !std::mem::take(&mut self.stopping) {
+            return vec![];
+        }
+        self.offline = true;
+        self.take_up(now)
+    }
+
+    /// A person wants a paused or hibernated workspace back.
+    pub fn resume(&mut self, now: UnixMillis) -> (Wish, Vec<Step>) {
+        match self.standing {
+            Standing::Removed => (Wish::NotAllowed(Standing::Removed), vec![]),
+            Standing::Wanted => (Wish::Taken, vec![]),
+            Standing::Paused | Standing::Hibernated => {
+                self.standing = Standing::Wanted;
+                if self.restartable {
+                    self.wish(RestartCause::Operator, now)
+                } else {
+                    (Wish::Taken, vec![])
+                }
+            }
+        }
+    }
+
+    /// Back to where wishes are taken up, with the timer for the next one.
+    fn rest(&mut self, now: UnixMillis) -> Vec<Step> {
+        self.phase = if self.offline && self.life != LifeId::default() {
+            // The new life has not shown itself yet.
+            Phase::Settling
+        } else {
+            Phase::Resting
+        };
+        self.take_up(now)
+    }
+}

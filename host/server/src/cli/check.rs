@@ -1,0 +1,158 @@
+//! `reprieve check`: is this configuration, with this policy, one that would
+//! run? Starts nothing and writes nothing.
+
+use std::{fmt::Write as _, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use reprieve_core::settings::{Layer, SettingsBook};
+use reprieve_runtime::{
+    Engine, EngineOptions, Generation, GenerationRefused, Limits, Policy, Problem, SettingsRefused,
+};
+use serde_json::{Value, json};
+
+use super::{
+    connection::StateArgs,
+    output::{self, CAREFUL, GOOD, UsageError},
+};
+use crate::config::{Config, policy::PolicySource};
+
+/// Check a configuration and its policy without starting anything.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  reprieve check --config reprieve.toml
+  reprieve check --config reprieve.toml --policy ./my-policy.wasm
+
+Exit code: 0 if it would run, 2 if not.")]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    state: StateArgs,
+
+    /// A policy component, or the name of a built-in policy. Goes before
+    /// `policy.file` of the configuration.
+    #[arg(long, short, value_name = "FILE|NAME", env = "REPRIEVE_POLICY")]
+    policy: Option<PathBuf>,
+
+    /// The result as JSON, for machines.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
+    let config = args.state.configuration()?;
+    let source = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let policy = accepted(&config, &source)?;
+    let state_dir = args.state.folder_of(&config)?;
+    let report = report(&config, &source, &policy, &state_dir.display().to_string());
+    let text = if args.json { format!("{report:#}\n") } else { prose(&report) };
+    output::print(&text)?;
+    Ok(output::OK)
+}
+
+/// The policy, if it runs here and takes everybody's settings.
+fn accepted(config: &Config, source: &PolicySource) -> Result<Arc<Policy>, UsageError> {
+    let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
+    let policy = engine.load(source.bytes(), Limits::default()).map_err(|failure| {
+        UsageError::of(anyhow::Error::new(failure).context(format!("policy {}", source.name())))
+    })?;
+    let book = config.settings_book();
+    match Generation::new(0, Arc::clone(&policy), book.clone(), &config.owners()) {
+        Ok(_) => Ok(policy),
+        Err(refused) => Err(placed(config, &book, refused)),
+    }
+}
+
+/// Names the line of each setting that the policy refuses.
+fn placed(config: &Config, book: &SettingsBook, refused: GenerationRefused) -> UsageError {
+    let GenerationRefused::Settings { layer, source: SettingsRefused::Problems(problems), policy } =
+        &refused
+    else {
+        return UsageError::of(refused);
+    };
+    let lines: Vec<String> =
+        problems.iter().map(|problem| line(config, book, layer, problem)).collect();
+    UsageError(format!("policy {policy} refuses {layer}:\n  {}", lines.join("\n  ")), None)
+}
+
+fn line(config: &Config, book: &SettingsBook, layer: &Layer, problem: &Problem) -> String {
+    // The policy was given the layers merged: the value may stand in a weaker one.
+    let key = problem.path.split(['.', '[']).next().unwrap_or_default();
+    let origin = match layer {
+        Layer::Workspace(workspace) => match config.workspaces.get(workspace) {
+            Some(known) => book.origin(&known.tenant, workspace, key),
+            None => layer.clone(),
+        },
+        Layer::Tenant(tenant) if book.tenants.get(tenant).is_none_or(|s| !s.contains_key(key)) => {
+            Layer::Fleet
+        }
+        Layer::Tenant(_) | Layer::Fleet | Layer::PolicyDefault => layer.clone(),
+    };
+    let place = match &origin {
+        Layer::Workspace(workspace) => {
+            config.place_of(&["workspaces", workspace.as_str(), "settings", key])
+        }
+        Layer::Tenant(tenant) => config.place_of(&["tenants", tenant.as_str(), "settings", key]),
+        Layer::Fleet | Layer::PolicyDefault => config.place_of(&["policy", "settings", key]),
+    };
+    format!("{place}: {}", problem.message)
+}
+
+fn report(config: &Config, source: &PolicySource, policy: &Policy, state_dir: &str) -> Value {
+    let description = policy.description();
+    let book = config.settings_book();
+    let workspaces = config.workspaces.iter().map(|(id, workspace)| {
+        let settings = book.effective(&workspace.tenant, id);
+        let origins = book.origins(&workspace.tenant, id);
+        let settings: serde_json::Map<String, Value> = settings
+            .into_iter()
+            .map(|(key, value)| {
+                let from = origins.get(&key).map(Layer::to_string);
+                (key, json!({"value": value, "from": from}))
+            })
+            .collect();
+        (id.to_string(), json!({"tenant": workspace.tenant.as_str(), "settings": settings}))
+    });
+    json!({
+        "ok": true,
+        "proxy": config.proxy.listen.to_string(),
+        "admin": config.admin.listen.to_string(),
+        "state_dir": state_dir,
+        "policy": {
+            "source": source.name(),
+            "name": description.name,
+            "version": description.version,
+            "summary": description.summary,
+            "digest": policy.digest().to_string(),
+            "imports": policy.imports(),
+        },
+        "workspaces": workspaces.collect::<serde_json::Map<_, _>>(),
+        "warnings": config.warnings(),
+    })
+}
+
+fn prose(report: &Value) -> String {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let policy = &report["policy"];
+    let mut out = format!(
+        "{} This configuration would run.\n  proxy      {}\n  operator   {}\n  state      {}\n  policy     {} {} from {}\n             sha256:{}\n",
+        output::styled(GOOD, "OK."),
+        text(&report["proxy"]),
+        text(&report["admin"]),
+        text(&report["state_dir"]),
+        text(&policy["name"]),
+        text(&policy["version"]),
+        text(&policy["source"]),
+        text(&policy["digest"]),
+    );
+    for (id, workspace) in report["workspaces"].as_object().into_iter().flatten() {
+        let _ = writeln!(out, "  workspace  {id} of tenant {}", text(&workspace["tenant"]));
+        for (key, setting) in workspace["settings"].as_object().into_iter().flatten() {
+            let from = text(&setting["from"]);
+            let _ = writeln!(out, "             {key} = {} (from {from})", setting["value"]);
+        }
+    }
+    for warning in report["warnings"].as_array().into_iter().flatten() {
+        let _ = writeln!(out, "{} {}", output::styled(CAREFUL, "warning:"), text(warning));
+    }
+    out
+}

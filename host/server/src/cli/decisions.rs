@@ -1,0 +1,160 @@
+//! `reprieve decisions` and `reprieve explain`: the decision log, read beside a
+//! running host or after it.
+
+use std::{path::Path, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use reprieve_core::{
+    decision::{Decision, Outcome},
+    ids::{DecisionId, TenantId, WorkspaceId},
+    judgement::{Admission, Verdict},
+    ports::DecisionFilter,
+    time::UnixMillis,
+};
+
+use super::{
+    connection::StateArgs,
+    explain::{self, facts},
+    output::{self, BAD, CAREFUL, FAINT, GOOD, UsageError},
+};
+use crate::store::DecisionReader;
+
+/// How often `--follow` looks for new decisions.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+/// New decisions taken up by one look of `--follow`; more would be skipped, and
+/// this is more than a host records in [`FOLLOW_EVERY`].
+const FOLLOW_LIMIT: u32 = 10_000;
+
+/// List recorded decisions, oldest first.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  reprieve decisions --limit 5
+  reprieve decisions --follow --workspace alpha
+  reprieve decisions --json | jq 'select(.outcome.judged.verdict == \"dead\")'")]
+pub(crate) struct DecisionsArgs {
+    /// Keep running and print new ones as they come.
+    #[arg(long, short)]
+    follow: bool,
+
+    /// Only those about this workspace.
+    #[arg(long, value_name = "NAME")]
+    workspace: Option<WorkspaceId>,
+
+    /// Only those about workspaces of this tenant.
+    #[arg(long, value_name = "NAME")]
+    tenant: Option<TenantId>,
+
+    /// The newest so many.
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    limit: u32,
+
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+/// Explain one decision in plain sentences: what happened, what the policy asked
+/// and was told, what it ruled and why, and what was done.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  reprieve explain 0199a3c2-5d8e-7b11-9f0a-3c5d2e7f8a90
+  reprieve explain last
+
+The id is in the `reprieve-decision` header of every judged answer, in the log,
+and in `reprieve decisions`.")]
+pub(crate) struct ExplainArgs {
+    /// The decision's id, or `last`.
+    #[arg(value_name = "DECISION-ID")]
+    id: String,
+
+    /// The whole record as JSON.
+    #[arg(long)]
+    json: bool,
+
+    #[command(flatten)]
+    state: StateArgs,
+}
+
+pub(crate) fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
+    let reader = open(&args.state.folder()?)?;
+    let mut filter = DecisionFilter {
+        workspace: args.workspace.clone(),
+        tenant: args.tenant.clone(),
+        after: None,
+        limit: args.limit,
+    };
+    // Ends with the process: `--follow` runs until it is interrupted.
+    loop {
+        let decisions = reader.list(&filter).context("cannot read the decision log")?;
+        let lines: String = decisions.iter().map(|decision| line(decision, args.json)).collect();
+        output::print(&lines)?;
+        if !args.follow {
+            return Ok(output::OK);
+        }
+        if let Some(newest) = decisions.last() {
+            filter.after = Some(newest.id.clone());
+            filter.limit = FOLLOW_LIMIT;
+        }
+        std::thread::sleep(FOLLOW_EVERY);
+    }
+}
+
+pub(crate) fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8> {
+    let reader = open(&args.state.folder()?)?;
+    let decision = if args.id == "last" {
+        let newest = DecisionFilter { limit: 1, ..DecisionFilter::default() };
+        reader.list(&newest).context("cannot read the decision log")?.pop()
+    } else {
+        let id = DecisionId(args.id.clone());
+        reader.get(&id).context("cannot read the decision log")?
+    };
+    let Some(decision) = decision else {
+        anyhow::bail!(
+            "there is no decision {:?} on record; `reprieve decisions` lists those that are",
+            args.id
+        );
+    };
+    if args.json {
+        output::print(&format!("{}\n", serde_json::to_string_pretty(&decision)?))?;
+    } else {
+        output::print(&output::bold_headings(&explain::explain(&decision, now)))?;
+    }
+    Ok(output::OK)
+}
+
+/// What is wrong with a folder is put right by naming another one.
+fn open(state_dir: &Path) -> anyhow::Result<DecisionReader> {
+    Ok(DecisionReader::open(state_dir).map_err(UsageError::of)?)
+}
+
+/// One decision on one line.
+fn line(decision: &Decision, json: bool) -> String {
+    if json {
+        // A record that came from JSON becomes JSON.
+        return serde_json::to_string(decision).unwrap_or_default() + "\n";
+    }
+    let style = match &decision.outcome {
+        Outcome::Judged { verdict: Verdict::Alive, .. }
+        | Outcome::Ruled { admission: Admission::Admit, .. } => GOOD,
+        Outcome::Judged { verdict: Verdict::Busy(_) | Verdict::Recheck(_), .. }
+        | Outcome::Ruled { admission: Admission::Drop | Admission::Defer(_), .. } => CAREFUL,
+        Outcome::Judged { verdict: Verdict::Dead, .. } | Outcome::FellBack { .. } => BAD,
+    };
+    let verdict = output::styled(style, &format!("{:<13}", explain::verdict(&decision.outcome)));
+    let effect = decision.effect.as_deref().map(|effect| format!(" -> {effect}"));
+    format!(
+        "{date} {workspace:<12} {verdict} {reason} ({occasion}){effect} {id}\n",
+        date = output::styled(FAINT, facts::date(decision.at).trim_end_matches(" UTC")),
+        workspace = decision.workspace.as_str(),
+        reason = decision.outcome.reason_code(),
+        occasion = explain::occasion_label(&decision.call),
+        effect = effect.unwrap_or_default(),
+        id = output::styled(FAINT, &decision.id.0),
+    )
+}

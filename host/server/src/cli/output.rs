@@ -1,0 +1,134 @@
+//! Printing: colour only on terminals, no panic where the reader has gone away,
+//! errors as one sentence, then what lies beneath it.
+
+use std::{
+    io::{self, ErrorKind, Write as _},
+    process::ExitCode,
+};
+
+use anstyle::{AnsiColor, Style};
+
+/// What was asked for is so.
+pub(crate) const OK: u8 = 0;
+/// The thing that was asked says no: an unknown decision, a host that does not
+/// answer, a story that came out wrong.
+pub(crate) const NO: u8 = 1;
+/// The question was wrong: arguments, configuration or policy.
+pub(crate) const USAGE: u8 = 2;
+
+pub(crate) const HEADING: Style = Style::new().bold();
+pub(crate) const FAINT: Style = Style::new().dimmed();
+pub(crate) const GOOD: Style = AnsiColor::Green.on_default();
+pub(crate) const CAREFUL: Style = AnsiColor::Yellow.on_default();
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+
+/// An error whose remedy is another command line or configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct UsageError(pub String, #[source] pub Option<anyhow::Error>);
+
+impl UsageError {
+    /// Keeps the sentence and the causes of `error`.
+    pub(crate) fn of(error: impl Into<anyhow::Error>) -> Self {
+        let error = error.into();
+        Self(error.to_string(), error.source().map(|cause| chain(cause)))
+    }
+}
+
+/// Rebuilds a chain of causes, so that it can be owned.
+fn chain(cause: &(dyn std::error::Error + 'static)) -> anyhow::Error {
+    match cause.source() {
+        None => anyhow::anyhow!("{cause}"),
+        Some(deeper) => chain(deeper).context(cause.to_string()),
+    }
+}
+
+/// Writes to standard output, without colour codes where it is no terminal.
+pub(crate) fn print(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// `text` in a style.
+pub(crate) fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Makes headings, which are the lines that are not indented, bold.
+pub(crate) fn bold_headings(text: &str) -> String {
+    let style = |line: &str| {
+        if line.is_empty() || line.starts_with(' ') {
+            format!("{line}\n")
+        } else {
+            format!("{}\n", styled(HEADING, line))
+        }
+    };
+    text.lines().map(style).collect()
+}
+
+/// Prints an error, if it is one for people, and gives the exit code.
+pub(crate) fn finish(result: anyhow::Result<u8>) -> ExitCode {
+    let error = match result {
+        Ok(code) => return ExitCode::from(code),
+        Err(error) => error,
+    };
+    // Whoever read has seen enough: `reprieve decisions | head`.
+    if error.chain().any(is_broken_pipe) {
+        return ExitCode::from(OK);
+    }
+    let code = if error.is::<UsageError>() { USAGE } else { NO };
+    // Nothing is left to do if standard error has gone away, too.
+    let _ = anstream::stderr().lock().write_all(render(&error).as_bytes());
+    ExitCode::from(code)
+}
+
+fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
+    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// One sentence, then one line for each cause that adds something.
+fn render(error: &anyhow::Error) -> String {
+    let mut text = format!("{} {error}\n", styled(BAD, "error:"));
+    let mut above = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !above.contains(&cause) {
+            text += &format!("  {} {cause}\n", styled(FAINT, "because:"));
+        }
+        above = cause;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context as _;
+
+    use super::*;
+
+    #[test]
+    fn an_error_shows_its_causes_once() {
+        let error = Err::<(), _>(io::Error::other("disk full"))
+            .context("cannot write x")
+            .context("cannot write x")
+            .unwrap_err();
+        let text = anstream::adapter::strip_str(&render(&error)).to_string();
+        assert_eq!(text, "error: cannot write x\n  because: disk full\n");
+    }
+
+    #[test]
+    fn a_usage_error_keeps_its_causes() {
+        let inner = anyhow::anyhow!("line 3").context("refused");
+        let error = anyhow::Error::new(UsageError::of(inner));
+        assert!(error.is::<UsageError>());
+        let text = anstream::adapter::strip_str(&render(&error)).to_string();
+        assert_eq!(text, "error: refused\n  because: line 3\n");
+    }
+
+    #[test]
+    fn a_reader_that_has_gone_away_is_no_error() {
+        let error = anyhow::Error::new(io::Error::from(ErrorKind::BrokenPipe)).context("printing");
+        assert!(error.chain().any(is_broken_pipe));
+    }
+}

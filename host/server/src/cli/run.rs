@@ -1,0 +1,43 @@
+//! `reprieve run`, and `reprieve` without arguments: the host itself.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{
+    connection::StateArgs,
+    logging,
+    output::{self, UsageError},
+};
+use crate::{config::policy::PolicySource, wiring};
+
+/// Run the proxy and its workspaces until SIGTERM or SIGINT.
+#[derive(Args, Clone, Debug, Default)]
+#[command(after_help = "\
+Examples:
+  reprieve run --config reprieve.toml
+  reprieve run --config reprieve.toml --policy ./my-policy.wasm --state-dir ./state
+  reprieve                       the embedded configuration: three test agents")]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+
+    /// A policy component, or the name of a built-in policy. Goes before
+    /// `policy.file` of the configuration.
+    #[arg(long, short, value_name = "FILE|NAME", env = "REPRIEVE_POLICY")]
+    pub(crate) policy: Option<PathBuf>,
+}
+
+pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
+    let config = args.state.configuration()?;
+    logging::start(&config.log);
+    for warning in config.warnings() {
+        tracing::warn!(%warning, "configuration");
+    }
+    let policy = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let state_dir = args.state.folder_of(&config)?;
+    // The embedded configuration runs test agents, with which tricks can be shown.
+    let try_it = args.state.config.is_none();
+    wiring::run(wiring::HostOptions { config, policy, state_dir, try_it }).await?;
+    Ok(output::OK)
+}

@@ -1,0 +1,196 @@
+//! The sections of the configuration that concern the host itself.
+//!
+//! The doc comments here are the descriptions in the published schema: they are
+//! written for who edits `reprieve.toml`.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use reprieve_core::{settings::Settings, time::Millis};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::units::{Count, Length, Size, Statuses};
+
+const SECOND_MS: u64 = 1_000;
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 86_400_000;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+
+/// The listener that callers talk to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ProxyConfig {
+    /// Where it listens: an address and a port. Port 0 takes a free one.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+    /// How callers reach it, for agent cards and `Location`. Default: what the
+    /// request's `Host` says.
+    #[schemars(with = "Option<String>")]
+    pub public_url: Option<Url>,
+    /// Believe and extend the `X-Forwarded-*` headers of requests. Only behind
+    /// another proxy that sets them; otherwise they are replaced.
+    pub trust_forwarded: bool,
+    /// Answers of a workspace that count as a failed forward.
+    pub failed_statuses: Statuses,
+    /// How long a forward may stay without any sign from the workspace.
+    /// Heartbeats push it out.
+    pub idle_timeout: Length<100, { DAY_MS }>,
+    /// The longest wait for an answer to begin, however lively the workspace.
+    pub answer_timeout: Length<100, { 30 * DAY_MS }>,
+    /// How long connecting to a workspace may take.
+    pub connect_timeout: Length<10, { 10 * 60 * SECOND_MS }>,
+    /// Ask the policy before each forward, too.
+    pub preflight: bool,
+    /// Queue the request that found a workspace dead for its next life (202),
+    /// instead of answering 503 `restarting`.
+    pub queue_on_dead: bool,
+    /// The largest request body on `/workspaces/{id}/a2a`.
+    pub body_limit: Size<{ KIB }, { 64 * MIB }>,
+    /// The largest answer that is held in memory or kept in the queue. Streams
+    /// are not limited.
+    pub response_limit: Size<{ KIB }, { 256 * MIB }>,
+    /// Connections of callers at once; more wait to be accepted.
+    pub max_connections: Count<1, 1_000_000>,
+    /// How long running requests may take to end when the host shuts down.
+    pub shutdown_timeout: Length<0, { HOUR_MS }>,
+}
+
+impl Default for ProxyConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8484)),
+            public_url: None,
+            trust_forwarded: false,
+            failed_statuses: Statuses([502, 503, 504].into_iter().chain(520..=524).collect()),
+            idle_timeout: Length::clamped(Millis::from_secs(300)),
+            answer_timeout: Length::clamped(Millis(HOUR_MS)),
+            connect_timeout: Length::clamped(Millis::from_secs(5)),
+            preflight: false,
+            queue_on_dead: false,
+            body_limit: Size::clamped(MIB),
+            response_limit: Size::clamped(10 * MIB),
+            max_connections: Count::clamped(10_000),
+            shutdown_timeout: Length::clamped(Millis::from_secs(30)),
+        }
+    }
+}
+
+/// The operator's listener. Whoever can read `admin.token` in the state folder
+/// may use it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct AdminConfig {
+    /// Where it listens. Keep it on the loopback interface.
+    #[schemars(with = "String")]
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8485)) }
+    }
+}
+
+/// What judges.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// A policy component, relative to this file, or the name of a built-in
+    /// policy. Default: the built-in policy `default`.
+    pub file: Option<PathBuf>,
+    /// Settings for the whole fleet. Which keys there are is the policy's to
+    /// say. Tenants and workspaces may have their own on top.
+    pub settings: Settings,
+}
+
+/// What concerns one tenant.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TenantConfig {
+    /// Settings of the policy for this tenant's workspaces, on top of the
+    /// fleet's.
+    pub settings: Settings,
+}
+
+/// Requests that were accepted with 202.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueConfig {
+    /// A request that waited for longer is dropped, with that reason on record.
+    pub max_age: Length<{ SECOND_MS }, { 30 * DAY_MS }>,
+    /// Requests that may wait for one workspace. Beyond it callers get 503.
+    pub capacity: Count<1, 100_000>,
+}
+
+impl Default for QueueConfig {
+    fn default() -> Self {
+        Self { max_age: Length::clamped(Millis(DAY_MS)), capacity: Count::clamped(1_000) }
+    }
+}
+
+/// The log of decisions.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DecisionsConfig {
+    /// Older ones are deleted.
+    pub retention: Length<{ HOUR_MS }, { 3650 * DAY_MS }>,
+    /// At most so many are kept; the oldest go first.
+    pub capacity: Count<1_000, 100_000_000>,
+}
+
+impl Default for DecisionsConfig {
+    fn default() -> Self {
+        Self {
+            retention: Length::clamped(Millis(14 * DAY_MS)),
+            capacity: Count::clamped(1_000_000),
+        }
+    }
+}
+
+/// The host's own log, on standard error.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// What is logged: this and all that is worse. The environment variable
+    /// `RUST_LOG` replaces it.
+    pub level: LogLevel,
+    /// For people or for machines.
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Error,
+    Warn,
+    #[default]
+    Info,
+    Debug,
+    Trace,
+}
+
+impl LogLevel {
+    /// As a directive of a log filter.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}

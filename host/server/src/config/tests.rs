@@ -1,0 +1,285 @@
+//! What the configuration takes, how it says no, and that the commented file and
+//! the published schema tell the same.
+
+use serde_json::Value;
+
+use super::*;
+
+const WORKSPACE: &str = "[workspaces.a]\ncommand = [\"agent\"]\n";
+
+fn refusal(text: &str) -> String {
+    Config::parse("test.toml", text).expect_err(text).to_string()
+}
+
+#[test]
+fn an_empty_file_is_a_configuration() {
+    let config = Config::parse("test.toml", "").unwrap();
+    assert_eq!(config.proxy, ProxyConfig::default());
+    assert!(config.workspaces.is_empty());
+}
+
+#[test]
+fn a_refusal_names_the_place_the_value_and_the_remedy() {
+    for (case, text, parts) in [
+        (
+            "unknown key",
+            "\n[proxy]\nlisten_on = \"x\"\n",
+            &["test.toml:3:1: proxy.listen_on", "there is no such key", "`listen`"][..],
+        ),
+        (
+            "unknown section",
+            "[prxy]\n",
+            &["test.toml:1:2: prxy", "there is no such key", "`proxy`"][..],
+        ),
+        (
+            "mistyped value",
+            "[proxy]\npreflight = \"yes\"\n",
+            &["test.toml:2:13: proxy.preflight", "\"yes\"", "expected a boolean"][..],
+        ),
+        (
+            "a length without its unit",
+            "[proxy]\nidle_timeout = 30\n",
+            &["test.toml:2:16: proxy.idle_timeout", "\"30\"", "100ms to 1d", "\"30s\""][..],
+        ),
+        (
+            "a length out of range",
+            "[queue]\nmax_age = \"31d\"\n",
+            &["test.toml:2:11: queue.max_age", "\"31d\"", "1s to 30d"][..],
+        ),
+        (
+            "a size out of range",
+            "[proxy]\nbody_limit = \"65MiB\"\n",
+            &["proxy.body_limit", "\"65MiB\"", "1KiB to 64MiB"][..],
+        ),
+        (
+            "a count out of range",
+            "[queue]\ncapacity = 0\n",
+            &["test.toml:2:12: queue.capacity", "0 is not valid", "1 to 100000"][..],
+        ),
+        (
+            "a status that is none of failure",
+            "[proxy]\nfailed_statuses = [200]\n",
+            &["proxy.failed_statuses", "\"200\"", "400 to 599"][..],
+        ),
+        ("malformed", "[proxy\n", &["test.toml:1:"][..]),
+        (
+            "truncated",
+            "[proxy]\nlisten = \"127.0",
+            &["test.toml:2:16:", "invalid basic string"][..],
+        ),
+        ("written twice", "[log]\n[log]\n", &["test.toml:2:", "duplicate"][..]),
+        (
+            "a workspace without a command",
+            "[workspaces.a]\ntenant = \"t\"\n",
+            &["test.toml:1:", "workspaces.a", "command"][..],
+        ),
+        (
+            "an empty command",
+            "[workspaces.a]\ncommand = []\n",
+            &["test.toml:2:1: workspaces.a.command", "empty", "name a program"][..],
+        ),
+        (
+            "a name that is none",
+            "[workspaces.\"../x\"]\ncommand = [\"agent\"]\n",
+            &["test.toml:1:", "../x", "1 to 63 characters"][..],
+        ),
+        (
+            "a kind that is none",
+            &format!("{WORKSPACE}kind = \"docker\"\n"),
+            &["workspaces.a.kind", "`docker`", "`process`"][..],
+        ),
+        (
+            "a variable that the host gives",
+            &format!("{WORKSPACE}env = {{ PORT = \"1\" }}\n"),
+            &["workspaces.a.env", "PORT is given by the host"][..],
+        ),
+        (
+            "an address elsewhere",
+            &format!("{WORKSPACE}address = \"http://169.254.169.254/\"\n"),
+            &["test.toml:3:1: workspaces.a.address", "169.254.169.254", "loopback"][..],
+        ),
+        (
+            "one address twice",
+            "[workspaces.a]\ncommand = [\"x\"]\naddress = \"http://127.0.0.1:1\"\n\
+             [workspaces.b]\ncommand = [\"x\"]\naddress = \"http://127.0.0.1:1\"\n",
+            &["test.toml:6:1: workspaces.b.address", "workspace a"][..],
+        ),
+        (
+            "a token that can be guessed",
+            &format!("{WORKSPACE}token = \"short\"\n"),
+            &["workspaces.a.token", "5 characters", "at least 16"][..],
+        ),
+        (
+            "two tokens",
+            &format!("{WORKSPACE}token = \"0123456789abcdef\"\ntoken_file = \"t\"\n"),
+            &["workspaces.a.token_file", "keep one"][..],
+        ),
+        (
+            "one port twice",
+            "[admin]\nlisten = \"127.0.0.1:8484\"\n",
+            &["test.toml:2:1: admin.listen", "proxy.listen"][..],
+        ),
+        (
+            "a public URL that is none",
+            "[proxy]\npublic_url = \"ftp://x/\"\n",
+            &["proxy.public_url", "ftp://x/", "http or https"][..],
+        ),
+    ] {
+        let message = refusal(text);
+        for part in parts {
+            assert!(message.contains(part), "{case}: {message:?} lacks {part:?}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_shown_nowhere() {
+    let text = format!("{WORKSPACE}token = \"0123456789abcdef\"\n");
+    let mut config = Config::parse("test.toml", &text).unwrap();
+    config.source = failure::Text::default();
+    assert!(!format!("{config:?}").contains("0123456789"));
+    assert!(!serde_json::to_string(&config).unwrap().contains("0123456789"));
+    assert!(!refusal(&text.replace("cdef", "c ef")).contains("0123456789"));
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reprieve.toml");
+    let text = format!(
+        "state_dir = \"state\"\n[policy]\nfile = \"p/q.wasm\"\n{WORKSPACE}token_file = \"t\"\n"
+    );
+    std::fs::write(&file, text).unwrap();
+
+    let missing = Config::load(&file).unwrap_err().to_string();
+    assert!(missing.contains("token file"), "{missing}");
+
+    std::fs::write(folder.path().join("t"), "0123456789abcdef\n").unwrap();
+    let config = Config::load(&file).unwrap();
+    assert_eq!(config.state_dir, Some(folder.path().join("state")));
+    assert_eq!(config.policy.file, Some(folder.path().join("p/q.wasm")));
+    let workspace = &config.workspaces[&"a".parse().unwrap()];
+    assert_eq!(workspace.token, Some(Secret::new("0123456789abcdef".into())));
+}
+
+#[test]
+fn a_missing_file_is_named_with_the_remedy() {
+    let message = Config::load(Path::new("/nowhere/r.toml")).unwrap_err().to_string();
+    assert!(message.contains("/nowhere/r.toml") && message.contains("--config"), "{message}");
+}
+
+#[test]
+fn every_layer_of_settings_reaches_the_book() {
+    let config = Config::parse(
+        "test.toml",
+        "[policy.settings]\nx = 1\n[tenants.t.settings]\nx = 2\ny = [1]\n\
+         [workspaces.a]\ntenant = \"t\"\ncommand = [\"c\"]\nsettings = { z = true }\n",
+    )
+    .unwrap();
+    let effective = config.settings_book().effective(&"t".parse().unwrap(), &"a".parse().unwrap());
+    assert_eq!(Value::Object(effective), serde_json::json!({"x": 2, "y": [1], "z": true}));
+}
+
+#[test]
+fn what_is_probably_a_mistake_is_warned_about() {
+    let config =
+        Config::parse("test.toml", "[tenants.t]\n[admin]\nlisten = \"0.0.0.0:1\"\n").unwrap();
+    let warnings = config.warnings().join("\n");
+    assert!(warnings.contains("tenants.t: no workspace"), "{warnings}");
+    assert!(warnings.contains("admin.listen"), "{warnings}");
+    assert_eq!(Config::embedded().unwrap().warnings(), Vec::<String>::new());
+}
+
+#[test]
+fn the_commented_file_writes_out_the_defaults() {
+    let config = Config::embedded().unwrap();
+    let workspaces = config.workspaces.clone();
+    let expected = Config {
+        workspaces: workspaces.clone(),
+        source: config.source.clone(),
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+
+    let [alpha, beta, gamma] = workspaces.into_values().collect::<Vec<_>>().try_into().unwrap();
+    assert_eq!(beta, gamma);
+    assert_eq!(WorkspaceConfig { labels: BTreeMap::new(), ..alpha }, beta);
+}
+
+/// The commented file with the examples set, too.
+fn embedded_with_examples() -> String {
+    let set = |line: &str| {
+        let example = line
+            .strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['));
+        example.unwrap_or(line).to_owned() + "\n"
+    };
+    EMBEDDED.lines().map(set).collect()
+}
+
+#[test]
+fn every_example_in_the_commented_file_is_valid() {
+    let text = embedded_with_examples().replace("token_file = ", "# ");
+    assert_ne!(text, EMBEDDED);
+    Config::parse("examples", &text).unwrap();
+}
+
+#[test]
+fn every_key_of_the_schema_is_in_the_commented_file() {
+    let document: toml::Table = toml::from_str(&embedded_with_examples()).unwrap();
+    let document = serde_json::to_value(document).unwrap();
+    let mut keys = 0;
+    compare(&schema(), &schema(), &document, "", &mut keys);
+    assert!(keys > 40, "only {keys} keys were compared");
+}
+
+#[test]
+fn every_setting_of_the_default_policy_is_in_the_commented_file() {
+    let schema = include_str!("../../../../policy/settings.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let document: toml::Table = toml::from_str(&embedded_with_examples()).unwrap();
+    let document = serde_json::to_value(document).unwrap();
+    let written = document["policy"]["settings"].as_object().unwrap();
+    for (key, setting) in schema["properties"].as_object().unwrap() {
+        assert_eq!(written.get(key), setting.get("default"), "{key}");
+    }
+    assert_eq!(written.len(), schema["properties"].as_object().unwrap().len());
+}
+
+/// Walks the schema and the document side by side.
+fn compare(root: &Value, schema: &Value, document: &Value, path: &str, keys: &mut u32) {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => root.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    if let Some(properties) = schema["properties"].as_object() {
+        for (key, inner) in properties {
+            let path = format!("{path}.{key}");
+            let value = document.get(key).unwrap_or_else(|| panic!("reprieve.toml lacks {path}"));
+            let described = |of: &Value| of["description"].as_str().is_some_and(|d| !d.is_empty());
+            let referred =
+                inner["$ref"].as_str().and_then(|r| root.pointer(r.trim_start_matches('#')));
+            assert!(
+                described(inner) || referred.is_some_and(described),
+                "{path} has no description"
+            );
+            *keys += 1;
+            compare(root, inner, value, &path, keys);
+        }
+    } else if schema["additionalProperties"].is_object() {
+        // A map by name: the first entry writes out every key.
+        if let Some((name, value)) = document.as_object().and_then(|map| map.iter().next()) {
+            compare(root, &schema["additionalProperties"], value, &format!("{path}.{name}"), keys);
+        }
+    }
+}
+
+#[test]
+fn the_published_schema_is_the_one_of_the_types() {
+    let published = include_str!("../../../../docs/reprieve.schema.json");
+    let current = format!("{:#}\n", schema());
+    assert!(
+        published == current,
+        "docs/reprieve.schema.json is out of date; run: cargo run -- schema > docs/reprieve.schema.json"
+    );
+}

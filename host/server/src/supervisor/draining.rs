@@ -1,0 +1,167 @@
+//! Delivers what was queued.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+use reprieve_core::{
+    ids::WorkspaceId,
+    judgement::{ForwardFailure, RestartCause, Trigger},
+    ports::QueueRefusal,
+    queue::{Ending, Item, NewItem, Priority, StoredAnswer, StoredRequest},
+};
+use url::Url;
+
+use super::{Supervisor, tally::cause_name, workspace::Workspace};
+
+/// Items delivered in one go. More wait for the next sign of spare capacity.
+const MAX_DELIVERIES: usize = 1_000;
+
+/// Why an item was not delivered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct DeliveryFailure {
+    pub failure: ForwardFailure,
+    pub detail: String,
+}
+
+/// Carries a stored request to a workspace and its answer back.
+#[async_trait]
+pub trait Courier: Send + Sync {
+    async fn deliver(
+        &self,
+        workspace: &WorkspaceId,
+        address: &Url,
+        request: &StoredRequest,
+    ) -> Result<StoredAnswer, DeliveryFailure>;
+}
+
+impl Supervisor {
+    /// Delivers what waits for this workspace, in the background, unless that is
+    /// being done already.
+    pub(super) fn drain(&self, workspace: &Arc<Workspace>) {
+        if workspace.draining.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let (supervisor, of) = (self.clone(), Arc::clone(workspace));
+        self.spawn(async move {
+            let failure = supervisor.deliver_waiting(&of).await;
+            of.draining.store(false, Ordering::Release);
+            if let Some(failure) = failure {
+                supervisor.judge(&of, Trigger::ForwardFailed(failure)).await;
+            }
+        });
+    }
+
+    /// Ends at the first failure, and names it.
+    async fn deliver_waiting(&self, workspace: &Arc<Workspace>) -> Option<ForwardFailure> {
+        for _ in 0..MAX_DELIVERIES {
+            let route = workspace.route();
+            let address = route.address?;
+            if self.0.stop.is_cancelled() || !route.state.takes_requests() {
+                return None;
+            }
+            let item = match self.0.ports.queue.take(workspace.id(), self.now()).await {
+                Ok(item) => item?,
+                Err(_) => {
+                    self.0.surroundings.store_failed(self.now());
+                    self.0.tally.store_failed();
+                    return None;
+                }
+            };
+            let delivery = self.0.ports.courier.deliver(workspace.id(), &address, &item.request);
+            match delivery.await {
+                Ok(answer) => {
+                    self.sign_of_contact(workspace, route.life);
+                    self.end(workspace, item, answer).await;
+                }
+                Err(failure) => {
+                    tracing::info!(workspace = %workspace.id(), item = %item.id, %failure,
+                        attempts = item.attempts, "delivery failed");
+                    if self.0.ports.queue.put_back(&item.id, &failure.detail).await.is_err() {
+                        self.0.surroundings.store_failed(self.now());
+                        self.0.tally.store_failed();
+                    }
+                    return Some(failure.failure);
+                }
+            }
+        }
+        None
+    }
+
+    async fn end(&self, workspace: &Workspace, item: Item, answer: StoredAnswer) {
+        let ending = Ending::Delivered(answer);
+        if self.0.ports.queue.end(&item.id, ending, self.now()).await.is_err() {
+            self.0.surroundings.store_failed(self.now());
+            self.0.tally.store_failed();
+            tracing::error!(workspace = %workspace.id(), item = %item.id,
+                "an answer could not be kept; the request will be delivered again");
+            return;
+        }
+        self.0.tally.delivered();
+        self.announce(workspace.id(), format!("queued request delivered ({})", item.message_id));
+    }
+
+    /// Queues one message that tells the new life when and why it was restarted.
+    /// Like every queued request it waits for a sign of that life, so that it
+    /// never meets a workspace that is still on its way up.
+    pub(super) async fn tell(&self, workspace: &Arc<Workspace>, cause: RestartCause) {
+        if !self.0.options.tell_restarts {
+            return;
+        }
+        let (now, life) = (self.now(), workspace.life());
+        let message_id = format!("reprieve-restart-{}-{}", workspace.id(), life.0);
+        let newest = self.0.ports.heartbeats.at_hand(workspace.id());
+        let newest = newest.and_then(|signs| {
+            let (beat, contact) = (signs.beat.map(|(at, _)| at), signs.contact.map(|(at, _)| at));
+            beat.max(contact)
+        });
+        let silent = match newest {
+            Some(at) => format!("its last sign of life was {} ago", at.age(now)),
+            None => "it had given no sign of life".to_owned(),
+        };
+        let text = format!(
+            "You were restarted (cause: {}). This is run {} of the workspace; before the restart \
+             {silent}.",
+            cause_name(cause),
+            life.0
+        );
+        let item = NewItem {
+            workspace: workspace.id().clone(),
+            message_id: message_id.clone(),
+            priority: Priority::CRITICAL,
+            request: restart_message(&message_id, &text),
+            decision: None,
+        };
+        match self.0.ports.queue.accept(item, now).await {
+            Ok(_) => self.0.tally.queued(),
+            Err(QueueRefusal::Full { .. }) => {}
+            Err(QueueRefusal::Unavailable) => {
+                self.0.surroundings.store_failed(now);
+                self.0.tally.store_failed();
+            }
+        }
+    }
+}
+
+/// A `message/send` of A2A 0.3, which servers of protocol 1.0 take as well when
+/// no version is named.
+fn restart_message(message_id: &str, text: &str) -> StoredRequest {
+    let body = serde_json::json!({
+        "jsonrpc": "2.0",
+        "id": message_id,
+        "method": "message/send",
+        "params": {"message": {
+            "kind": "message",
+            "role": "user",
+            "messageId": message_id,
+            "parts": [{"kind": "text", "text": text}],
+            "metadata": {"reprieve": "restart"},
+        }},
+    });
+    StoredRequest {
+        method: "POST".to_owned(),
+        path: String::new(),
+        headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
+        body: body.to_string().into_bytes(),
+    }
+}

@@ -1,0 +1,273 @@
+//! Runs judgements, and waits for re-probes once per workspace.
+
+use std::sync::Arc;
+
+use reprieve_core::{
+    decision::{Decision, Finding, Outcome},
+    evidence::{Answer, Exchange, Sighting},
+    ids::{DecisionId, LifeId},
+    judgement::{Admission, Attempt, Call, RestartCause, Trigger, Verdict},
+    ports::LifeMark,
+    time::Millis,
+};
+use tokio::sync::watch;
+
+use super::{Supervisor, witness::WorkspaceWitness, workspace::Workspace};
+use crate::proxy::fleet::Judged;
+
+/// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
+/// policy that never decides convicts nobody.
+const MAX_LOOKS: u32 = 10;
+
+/// How soon a caller may come back while a restart is under way.
+const RETRY_WHILE_RESTARTING: Millis = Millis::from_secs(5);
+
+/// A decision, as far as the host goes on with it.
+pub(super) struct Ruled {
+    pub(super) decision: DecisionId,
+    pub(super) life: LifeId,
+    pub(super) outcome: Outcome,
+    /// Which run was seen, if one was.
+    pub(super) mark: Option<LifeMark>,
+}
+
+impl Supervisor {
+    /// Judges a workspace and acts on the verdict. Whoever asks while a
+    /// judgement of this workspace is under way shares that one, so that a storm
+    /// of failing requests is one probe.
+    pub(super) async fn judge(&self, workspace: &Arc<Workspace>, trigger: Trigger) -> Judged {
+        let mut result = {
+            let mut under_way = workspace.under_way.lock();
+            match &*under_way {
+                Some(shared) => shared.clone(),
+                None => {
+                    let (publish, result) = watch::channel(None);
+                    *under_way = Some(result.clone());
+                    // A task of its own: a caller who goes away leaves no verdict
+                    // half carried out.
+                    self.spawn(self.clone().judge_through(Arc::clone(workspace), trigger, publish));
+                    result
+                }
+            }
+        };
+        let judged = result.wait_for(Option::is_some).await.map(|judged| judged.clone());
+        judged.ok().flatten().unwrap_or_else(|| Judged {
+            // The task ended without a verdict: the host is stopping.
+            decision: DecisionId("none".to_owned()),
+            finding: Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY },
+        })
+    }
+
+    async fn judge_through(
+        self,
+        workspace: Arc<Workspace>,
+        trigger: Trigger,
+        publish: watch::Sender<Option<Judged>>,
+    ) {
+        let under_way = UnderWay(&workspace);
+        let ruled = self.look_until_decided(&workspace, trigger).await;
+        let judged = self.conclude(&workspace, trigger, ruled).await;
+        drop(under_way);
+        publish.send_replace(Some(judged));
+    }
+
+    async fn look_until_decided(&self, workspace: &Arc<Workspace>, trigger: Trigger) -> Ruled {
+        let first = self.now();
+        let mut number = 0;
+        loop {
+            let attempt = Attempt { number, since_first: first.age(self.now()) };
+            let ruled = self.decide(workspace, Call::Judge { trigger, attempt }).await;
+            number += 1;
+            let Verdict::Recheck(wait) = ruled.outcome.verdict() else { return ruled };
+            if number >= MAX_LOOKS || self.0.stop.is_cancelled() {
+                return ruled;
+            }
+            tokio::time::sleep(wait.as_duration()).await;
+        }
+    }
+
+    /// Puts one call to the generation in force, and records what came of it.
+    pub(super) async fn decide(&self, workspace: &Arc<Workspace>, call: Call) -> Ruled {
+        let at = self.now();
+        let life = workspace.life();
+        let generation = self.0.current.snapshot();
+        let witness = Arc::new(WorkspaceWitness::new(self.clone(), Arc::clone(workspace)));
+        let asked = Arc::clone(&witness);
+        let decided = generation.decide(call, &workspace.who, &(asked as _)).await;
+        if let Some(note) = &decided.memory_write
+            && workspace.life() == life
+        {
+            self.remember(workspace, note.clone()).await;
+        }
+        self.suspect(workspace, &decided.outcome, &decided.evidence);
+        let decision = Decision {
+            id: new_decision_id(),
+            at,
+            workspace: workspace.id().clone(),
+            tenant: workspace.spec.tenant.clone(),
+            life,
+            generation: decided.generation,
+            call: decided.call,
+            evidence: decided.evidence,
+            memory_write: decided.memory_write,
+            outcome: decided.outcome,
+            cost: decided.cost,
+            effect: None,
+        };
+        self.0.tally.decided(&decision);
+        self.log(&decision);
+        let (id, outcome) = (decision.id.clone(), decision.outcome.clone());
+        self.0.ports.decisions.record(decision).await;
+        Ruled { decision: id, life, outcome, mark: witness.seen() }
+    }
+
+    async fn remember(&self, workspace: &Workspace, note: Vec<u8>) {
+        let now = self.now();
+        if let Err(fault) = self.0.ports.memory.write(workspace.id(), note, now).await {
+            self.0.surroundings.store_failed(now);
+            self.0.tally.store_failed();
+            tracing::warn!(workspace = %workspace.id(), %fault, "a policy's note was not kept");
+        }
+    }
+
+    /// Acts on a verdict.
+    async fn conclude(&self, workspace: &Arc<Workspace>, trigger: Trigger, ruled: Ruled) -> Judged {
+        let now = self.now();
+        let finding = match ruled.outcome.verdict() {
+            Verdict::Alive => {
+                workspace.timers.clear_judge();
+                let steps = workspace.live.lock().incident.alive(ruled.life, now);
+                self.carry_out(workspace, steps, None).await;
+                self.look_after_silence(workspace, trigger);
+                Finding::Alive
+            }
+            Verdict::Busy(wait) => self.leave_alone(workspace, ruled.life, wait),
+            // Not decided within the limit.
+            Verdict::Recheck(_) => {
+                self.leave_alone(workspace, ruled.life, Outcome::FALL_BACK_RETRY)
+            }
+            Verdict::Dead => {
+                let (_, steps) = workspace.live.lock().incident.dead(ruled.life, now);
+                self.carry_out(workspace, steps, ruled.mark).await;
+                self.finding_of_the_dead(workspace)
+            }
+        };
+        Judged { decision: ruled.decision, finding }
+    }
+
+    /// BUSY: nobody touches it, and the host asks again by itself.
+    fn leave_alone(&self, workspace: &Arc<Workspace>, life: LifeId, wait: Millis) -> Finding {
+        workspace.live.lock().incident.doubt(life);
+        self.judge_after(workspace, wait);
+        Finding::Busy { retry_after: wait }
+    }
+
+    /// A restart was begun, or is in flight; or it was not admitted, and then
+    /// the caller is told to come back.
+    fn finding_of_the_dead(&self, workspace: &Arc<Workspace>) -> Finding {
+        if workspace.live.lock().incident.is_in_flight() {
+            return Finding::Restarting { retry_after: RETRY_WHILE_RESTARTING };
+        }
+        if !workspace.timers.judges() {
+            self.judge_after(workspace, Outcome::FALL_BACK_RETRY);
+        }
+        Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY }
+    }
+
+    /// Judges again after so long, unless something clears the doubt before.
+    pub(super) fn judge_after(&self, workspace: &Arc<Workspace>, wait: Millis) {
+        let (supervisor, of) = (self.clone(), Arc::clone(workspace));
+        let timer = self.0.tasks.spawn(async move {
+            tokio::time::sleep(wait.as_duration()).await;
+            // In a task of its own: this one is the timer, and a judgement that
+            // clears the timer must not end itself.
+            let again = supervisor.clone();
+            supervisor.spawn(async move { again.sweep(&of).await });
+        });
+        workspace.timers.set_judge(timer.abort_handle());
+    }
+
+    pub(super) async fn sweep(&self, workspace: &Arc<Workspace>) {
+        let trigger = {
+            let live = workspace.live.lock();
+            if live.incident.standing() != reprieve_core::incident::Standing::Wanted {
+                return;
+            }
+            if live.incident.is_settling() { Trigger::Settling } else { Trigger::Sweep }
+        };
+        self.judge(workspace, trigger).await;
+    }
+
+    /// Asks whether a restart may begin; spreads what is deferred.
+    pub(super) async fn admission(
+        &self,
+        workspace: &Arc<Workspace>,
+        cause: RestartCause,
+    ) -> Admission {
+        let ruled = self.decide(workspace, Call::Admit { cause }).await;
+        match ruled.outcome.admission() {
+            Admission::Defer(wait) => {
+                let factor = (self.0.options.jitter_per_mille)();
+                Admission::Defer(Millis(wait.0.saturating_mul(factor) / 1_000))
+            }
+            admission @ (Admission::Admit | Admission::Drop) => admission,
+        }
+    }
+
+    /// Keeps the tenant's gauge of suspicion: see `fleet.suspected` in the
+    /// contract.
+    fn suspect(&self, workspace: &Workspace, outcome: &Outcome, evidence: &[Exchange]) {
+        let seen: Option<&Sighting> = evidence.iter().find_map(|exchange| match &exchange.answer {
+            Answer::Look(Ok(sighting)) => Some(sighting),
+            _ => None,
+        });
+        let explained = seen.is_some_and(|sighting| sighting.ended.is_some());
+        let suspected = match outcome {
+            Outcome::Judged { verdict: Verdict::Dead | Verdict::Recheck(_), .. } => !explained,
+            Outcome::Judged { verdict: Verdict::Alive, .. } => false,
+            Outcome::Judged { verdict: Verdict::Busy(_), .. } => {
+                match seen {
+                    Some(sighting) => sighting.is_unexplained(),
+                    // Nothing was seen: what was thought of it before stands.
+                    None => return,
+                }
+            }
+            Outcome::Ruled { .. } | Outcome::FellBack { .. } => return,
+        };
+        self.0.surroundings.suspected(&workspace.who, suspected, self.now());
+    }
+
+    fn log(&self, decision: &Decision) {
+        let (workspace, tenant) = (&decision.workspace, &decision.tenant);
+        let (id, reason) = (&decision.id, decision.outcome.reason_code());
+        match &decision.outcome {
+            Outcome::Judged { verdict: Verdict::Dead, .. } => {
+                tracing::info!(%workspace, %tenant, decision = %id, reason, "ruled dead");
+            }
+            Outcome::FellBack { failure, detail } => tracing::warn!(
+                %workspace, %tenant, decision = %id, failure, detail,
+                "the policy gave no verdict; counted as busy"
+            ),
+            Outcome::Judged { verdict, .. } => {
+                tracing::debug!(%workspace, %tenant, decision = %id, reason, ?verdict, "judged");
+            }
+            Outcome::Ruled { admission, .. } => tracing::info!(
+                %workspace, %tenant, decision = %id, reason, ?admission,
+                "ruled on a restart"
+            ),
+        }
+    }
+}
+
+/// Clears the judgement under way, also if its task is dropped.
+struct UnderWay<'a>(&'a Workspace);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        *self.0.under_way.lock() = None;
+    }
+}
+
+fn new_decision_id() -> DecisionId {
+    DecisionId(uuid::Uuid::now_v7().simple().to_string())
+}

@@ -1,0 +1,98 @@
+//! What operators see of a workspace, and what they may want of it.
+
+use reprieve_core::{
+    ids::{LifeId, Revision, TenantId, WorkspaceId},
+    incident::{Standing, Wish, WorkspaceState},
+    judgement::RestartCause,
+    time::Millis,
+};
+use serde::Serialize;
+use url::Url;
+
+use super::{Supervisor, workspace::Workspace};
+
+/// One workspace at this moment.
+#[derive(Clone, Debug, Serialize)]
+pub struct WorkspaceStatus {
+    pub workspace: WorkspaceId,
+    pub tenant: TenantId,
+    pub kind: String,
+    pub state: WorkspaceState,
+    pub life: LifeId,
+    pub restart_in_flight: bool,
+    /// The newest settings revision is not the running one.
+    pub revision_stale: bool,
+    pub wanted_revision: Revision,
+    pub address: Option<Url>,
+    pub last_beat_ago_ms: Option<Millis>,
+    pub last_contact_ago_ms: Option<Millis>,
+    pub last_restart_ago_ms: Option<Millis>,
+    /// Requests that wait.
+    pub queued: Option<u32>,
+}
+
+impl Supervisor {
+    /// Every workspace, by name.
+    pub async fn statuses(&self) -> Vec<WorkspaceStatus> {
+        let mut workspaces = self.all();
+        workspaces.sort_by(|a, b| a.id().cmp(b.id()));
+        let mut statuses = Vec::with_capacity(workspaces.len());
+        for workspace in workspaces {
+            statuses.push(self.status_of(&workspace).await);
+        }
+        statuses
+    }
+
+    pub async fn status(&self, workspace: &WorkspaceId) -> Option<WorkspaceStatus> {
+        let workspace = self.workspace(workspace)?;
+        Some(self.status_of(&workspace).await)
+    }
+
+    async fn status_of(&self, workspace: &Workspace) -> WorkspaceStatus {
+        let (now, id) = (self.now(), workspace.id());
+        let ports = &self.0.ports;
+        let signs = ports.heartbeats.at_hand(id).unwrap_or_default();
+        let began = ports.restarts.at_hand(id).and_then(|history| history.began);
+        let queued = ports.queue.depth(id).await.ok();
+        let live = workspace.live.lock();
+        WorkspaceStatus {
+            workspace: id.clone(),
+            tenant: workspace.spec.tenant.clone(),
+            kind: workspace.spec.kind.clone(),
+            state: live.incident.state(),
+            life: live.incident.life(),
+            restart_in_flight: live.incident.is_in_flight(),
+            revision_stale: live.incident.is_revision_stale(),
+            wanted_revision: live.incident.wanted_revision(),
+            address: live.address().cloned(),
+            last_beat_ago_ms: signs.beat.map(|(at, _)| at.age(now)),
+            last_contact_ago_ms: signs.contact.map(|(at, _)| at.age(now)),
+            last_restart_ago_ms: began.map(|at| at.age(now)),
+            queued,
+        }
+    }
+
+    /// A person, or a program on behalf of one, wants a restart. None: there is
+    /// no such workspace.
+    pub async fn want_restart(&self, workspace: &WorkspaceId, cause: RestartCause) -> Option<Wish> {
+        let workspace = self.workspace(workspace)?;
+        Some(self.wish(&workspace, cause).await)
+    }
+
+    /// Stops the workspace; nothing restarts it until it is resumed (or, if
+    /// hibernated, until a request wakes it).
+    pub async fn rest(
+        &self,
+        workspace: &WorkspaceId,
+        standing: Standing,
+    ) -> Option<Result<(), Wish>> {
+        let workspace = self.workspace(workspace)?;
+        Some(self.put_to_rest(&workspace, standing).await)
+    }
+
+    /// Brings a paused or hibernated workspace back.
+    pub async fn bring_back(&self, workspace: &WorkspaceId) -> Option<Wish> {
+        let workspace = self.workspace(workspace)?;
+        Some(self.resume(&workspace).await)
+    }
+}

@@ -1,0 +1,221 @@
+//! Notices by itself: silence, exits, the host's own lateness. And takes
+//! workspaces on when the host starts.
+
+use std::{sync::Arc, time::Duration};
+
+use reprieve_core::{
+    evidence::StoreFault,
+    ids::{LifeId, WorkspaceId},
+    incident::{Incident, Standing},
+    judgement::{RestartCause, Trigger},
+    ports::{RuntimeEvent, RuntimeEventKind},
+    time::Millis,
+};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior},
+};
+
+use super::{
+    Supervisor, WorkspaceSpec,
+    witness::WorkspaceWitness,
+    workspace::{Live, Workspace},
+};
+
+/// How often the host asks who has been silent for too long.
+const SILENCE_TICK: Duration = Duration::from_secs(1);
+
+/// Silent workspaces judged within one tick. More wait for the next: a fleet
+/// that falls silent at once is no storm of probes.
+const MAX_SILENT_PER_TICK: usize = 64;
+
+/// How soon a workspace that was found alive although it is silent is judged
+/// again: who cannot be seen is looked at until he is seen.
+const SILENT_AGAIN: Millis = Millis::from_secs(30);
+
+/// How often the host measures its own lateness.
+const LAG_TICK: Duration = Duration::from_millis(500);
+
+/// How often stale items of the queue are dropped.
+const STALE_TICK: Duration = Duration::from_secs(60);
+
+impl Supervisor {
+    /// Takes a workspace on: reads what is known of it, and begins to watch. It
+    /// is judged or started by [`Supervisor::start`].
+    pub async fn take_on(&self, spec: WorkspaceSpec) -> Result<(), StoreFault> {
+        let now = self.now();
+        let record = self.0.ports.records.load(&spec.id).await?.unwrap_or_default();
+        let history = self.0.ports.restarts.fetch(&spec.id).await?;
+        let incident = Incident::new(
+            record.standing,
+            spec.is_restartable(),
+            history.life,
+            history.revision,
+            record.wanted,
+        );
+        let live = Live {
+            incident,
+            owned_address: record.owned_address.or_else(|| spec.address.clone()),
+            own_word: record.own_word,
+            queues_for_itself: record.queues_for_itself.unwrap_or(spec.queues_for_itself),
+            mark: record.mark,
+        };
+        let workspace = Workspace::new(spec, live);
+        let wanted = record.standing == Standing::Wanted;
+        self.0.surroundings.wanted(&workspace.who, wanted, now);
+        let limit = self.0.current.snapshot().silence_limit(&workspace.who);
+        self.0.ports.heartbeats.watch(workspace.id(), limit, now);
+        self.0.workspaces.write().insert(workspace.id().clone(), Arc::clone(&workspace));
+        if wanted && record.stopped_with_host {
+            let steps = workspace.live.lock().incident.wish(RestartCause::Operator, now).1;
+            self.save(&workspace).await;
+            self.carry_out(&workspace, steps, None).await;
+        }
+        Ok(())
+    }
+
+    /// Begins to watch: from here on workspaces are judged.
+    pub async fn start(&self, events: mpsc::Receiver<RuntimeEvent>) {
+        for task in [
+            tokio::spawn(self.clone().watch_silence()),
+            tokio::spawn(self.clone().watch_lateness()),
+            tokio::spawn(self.clone().watch_queue()),
+            tokio::spawn(self.clone().watch_runtime(events)),
+        ] {
+            let stop = self.0.stop.clone();
+            self.spawn(async move {
+                let abort = task.abort_handle();
+                tokio::select! {
+                    _ = task => {}
+                    () = stop.cancelled() => abort.abort(),
+                }
+            });
+        }
+        for workspace in self.all() {
+            let supervisor = self.clone();
+            self.spawn(async move { supervisor.find(&workspace).await });
+        }
+    }
+
+    /// A workspace that this host never started is started; one that an earlier
+    /// run of the host left behind is looked at, and judged if it does not run.
+    async fn find(&self, workspace: &Arc<Workspace>) {
+        let (life, standing, in_flight) = {
+            let live = workspace.live.lock();
+            let incident = &live.incident;
+            (incident.life(), incident.standing(), incident.is_in_flight())
+        };
+        if standing != Standing::Wanted || in_flight || !workspace.spec.is_restartable() {
+            return;
+        }
+        let witness = WorkspaceWitness::new(self.clone(), Arc::clone(workspace));
+        let look = witness.look().await;
+        let runs = look.as_ref().is_ok_and(|look| !look.sighting.status.is_down());
+        if runs {
+            workspace.live.lock().mark = witness.seen();
+            self.save(workspace).await;
+            self.judge(workspace, Trigger::Sweep).await;
+        } else if life == LifeId::default() && look.is_ok() {
+            self.wish(workspace, RestartCause::Operator).await;
+        } else {
+            self.judge(workspace, Trigger::Sweep).await;
+        }
+    }
+
+    async fn watch_silence(self) {
+        let mut tick = tokio::time::interval(SILENCE_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            for id in self.0.ports.heartbeats.overdue(self.now(), MAX_SILENT_PER_TICK) {
+                self.judge_unasked(&id, Trigger::HeartbeatExpired);
+            }
+        }
+    }
+
+    fn judge_unasked(&self, id: &WorkspaceId, trigger: Trigger) {
+        let Some(workspace) = self.workspace(id) else { return };
+        if workspace.live.lock().incident.standing() != Standing::Wanted {
+            return;
+        }
+        let supervisor = self.clone();
+        self.spawn(async move {
+            supervisor.judge(&workspace, trigger).await;
+        });
+    }
+
+    /// ALIVE for want of sight is no health: a silent workspace is judged again.
+    pub(super) fn look_after_silence(&self, workspace: &Arc<Workspace>, trigger: Trigger) {
+        let unasked = matches!(trigger, Trigger::HeartbeatExpired | Trigger::Sweep);
+        let limit = self.0.current.snapshot().silence_limit(&workspace.who);
+        let Some(limit) = limit.filter(|_| unasked) else { return };
+        let signs = self.0.ports.heartbeats.at_hand(workspace.id()).unwrap_or_default();
+        let newest = signs.beat.map(|(at, _)| at).max(signs.contact.map(|(at, _)| at));
+        if newest.is_some_and(|at| at.age(self.now()) >= limit) {
+            self.judge_after(workspace, SILENT_AGAIN);
+        }
+    }
+
+    /// How late this task runs is how late the host sees.
+    async fn watch_lateness(self) {
+        loop {
+            let due = Instant::now() + LAG_TICK;
+            tokio::time::sleep_until(due).await;
+            let lag = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.0.surroundings.late(Millis(lag), self.now());
+        }
+    }
+
+    async fn watch_queue(self) {
+        let mut tick = tokio::time::interval(STALE_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tick.tick().await;
+            let max_age = self.0.options.max_queue_age;
+            match self.0.ports.queue.drop_stale(max_age, self.now()).await {
+                Ok(0) => {}
+                Ok(dropped) => tracing::info!(dropped, "stale items left the queue"),
+                Err(_) => self.0.surroundings.store_failed(self.now()),
+            }
+        }
+    }
+
+    /// What a runtime reports is a reason to judge, and never more.
+    async fn watch_runtime(self, mut events: mpsc::Receiver<RuntimeEvent>) {
+        while let Some(event) = events.recv().await {
+            let Some(workspace) = self.workspace(&event.workspace) else { continue };
+            let trigger = match event.kind {
+                RuntimeEventKind::Started => {
+                    workspace.live.lock().mark = event.mark;
+                    continue;
+                }
+                RuntimeEventKind::Stopped => Trigger::RuntimeStopped,
+                RuntimeEventKind::Unhealthy => Trigger::Unhealthy,
+            };
+            let of_this_run = {
+                let live = workspace.live.lock();
+                !live.incident.is_in_flight()
+                    && match (&event.mark, &live.mark) {
+                        (Some(reported), Some(known)) => reported == known,
+                        (None, _) | (_, None) => true,
+                    }
+            };
+            if of_this_run {
+                self.judge_unasked(&event.workspace, trigger);
+            }
+        }
+    }
+
+    /// Marks, before the host stops its workspaces with itself, that they are to
+    /// be started when it comes back.
+    pub async fn mark_stopped_with_host(&self) {
+        for workspace in self.all() {
+            let record = self.0.ports.records.load(workspace.id()).await;
+            if let Ok(Some(mut record)) = record {
+                record.stopped_with_host = true;
+                // A record that cannot be written now is judged at the next start.
+                let _ = self.0.ports.records.save(workspace.id(), record).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Answers what a policy asks about one workspace.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use reprieve_core::{
+    evidence::{Answer, Beat, Life, ProbeFault, Question},
+    ids::LifeId,
+    ports::{LifeMark, Look, RestartHistory, Signs, Witness},
+    time::UnixMillis,
+};
+
+use super::{Supervisor, workspace::Workspace};
+
+#[derive(Debug)]
+pub(super) struct WorkspaceWitness {
+    supervisor: Supervisor,
+    workspace: Arc<Workspace>,
+    seen: Mutex<Option<LifeMark>>,
+}
+
+#[async_trait]
+impl Witness for WorkspaceWitness {
+    fn now(&self) -> UnixMillis {
+        self.supervisor.now()
+    }
+
+    fn at_hand(&self, question: &Question, now: UnixMillis) -> Option<Answer> {
+        let (id, ports) = (self.workspace.id(), &self.supervisor.0.ports);
+        let signs = || ports.heartbeats.at_hand(id);
+        let history = || ports.restarts.at_hand(id);
+        match *question {
+            Question::Subject => Some(Answer::Subject(self.workspace.subject())),
+            Question::Look => None,
+            Question::NewestBeat | Question::NewestContact | Question::Intervals { .. } => {
+                signs().map(|signs| self.from_signs(question, &signs, now))
+            }
+            Question::CurrentLife | Question::RestartCount { .. } => {
+                history().map(|history| self.from_history(question, &history, now))
+            }
+            Question::Memory => ports.memory.at_hand(id, now).map(|note| Answer::Memory(Ok(note))),
+            Question::Eyesight { since, until } => {
+                Some(Answer::Eyesight(self.supervisor.0.surroundings.eyesight(since, until, now)))
+            }
+            Question::Fleet { within } => Some(Answer::Fleet(
+                self.supervisor.0.surroundings.fleet(&self.workspace.who, within, now),
+            )),
+        }
+    }
+
+    async fn fetch(&self, question: &Question) -> Answer {
+        let (id, ports) = (self.workspace.id(), &self.supervisor.0.ports);
+        let now = self.now();
+        let answer = match *question {
+            Question::Look => {
+                return Answer::Look(self.look().await.map(|look| look.sighting));
+            }
+            Question::NewestBeat => match ports.heartbeats.fetch(id).await {
+                Ok(signs) => self.from_signs(question, &signs, now),
+                Err(fault) => Answer::NewestBeat(Err(fault)),
+            },
+            Question::NewestContact => match ports.heartbeats.fetch(id).await {
+                Ok(signs) => self.from_signs(question, &signs, now),
+                Err(fault) => Answer::NewestContact(Err(fault)),
+            },
+            Question::Intervals { .. } => match ports.heartbeats.fetch(id).await {
+                Ok(signs) => self.from_signs(question, &signs, now),
+                Err(fault) => Answer::Intervals(Err(fault)),
+            },
+            Question::CurrentLife => match ports.restarts.fetch(id).await {
+                Ok(history) => self.from_history(question, &history, now),
+                Err(fault) => Answer::CurrentLife(Err(fault)),
+            },
+            Question::RestartCount { .. } => match ports.restarts.fetch(id).await {
+                Ok(history) => self.from_history(question, &history, now),
+                Err(fault) => Answer::RestartCount(Err(fault)),
+            },
+            Question::Memory => Answer::Memory(ports.memory.fetch(id, now).await),
+            Question::Subject | Question::Eyesight { .. } | Question::Fleet { .. } => {
+                match self.at_hand(question, now) {
+                    Some(answer) => answer,
+                    None => unreachable!("always at hand, see `at_hand`"),
+                }
+            }
+        };
+        if answer.is_fault() {
+            self.supervisor.0.surroundings.store_failed(now);
+            self.supervisor.0.tally.store_failed();
+        }
+        answer
+    }
+}
+
+impl WorkspaceWitness {
+    pub(super) fn new(supervisor: Supervisor, workspace: Arc<Workspace>) -> Self {
+        Self { supervisor, workspace, seen: Mutex::default() }
+    }
+
+    /// The run that was last seen.
+    pub(super) fn seen(&self) -> Option<LifeMark> {
+        self.seen.lock().clone()
+    }
+
+    fn from_signs(&self, question: &Question, signs: &Signs, now: UnixMillis) -> Answer {
+        let life = self.workspace.life();
+        let beat = |sign: Option<(UnixMillis, LifeId)>| {
+            sign.map(|(at, of)| Beat { age: at.age(now), this_life: of == life })
+        };
+        match *question {
+            Question::NewestContact => Answer::NewestContact(Ok(beat(signs.contact))),
+            Question::Intervals { limit } => {
+                // Intervals of an earlier life say nothing about this one.
+                let of_this_life = signs.beat.is_some_and(|(_, of)| of == life);
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+                let kept = signs.intervals.iter().take(if of_this_life { limit } else { 0 });
+                Answer::Intervals(Ok(kept.copied().collect()))
+            }
+            _ => Answer::NewestBeat(Ok(beat(signs.beat))),
+        }
+    }
+
+    fn from_history(
+        &self,
+        question: &Question,
+        history: &RestartHistory,
+        now: UnixMillis,
+    ) -> Answer {
+        if let Question::RestartCount { within } = *question {
+            let recent = history.unasked.iter().filter(|began| began.age(now) <= within);
+            return Answer::RestartCount(Ok(u32::try_from(recent.count()).unwrap_or(u32::MAX)));
+        }
+        let live = self.workspace.live.lock();
+        Answer::CurrentLife(Ok(Life {
+            in_flight: history.in_flight || live.incident.is_in_flight(),
+            began: history.began.map(|began| began.age(now)),
+            cause: history.cause,
+            revision_stale: live.incident.is_revision_stale(),
+        }))
+    }
+
+    /// Probes, and keeps the book on how well the host sees. A probe that is
+    /// given up counts as a fault: the guard sees to it.
+    pub(super) async fn look(&self) -> Result<Look, ProbeFault> {
+        let inner = &self.supervisor.0;
+        let mut book = ProbeBook { witness: self, outcome: Some(ProbeFault::TimedOut) };
+        let looked = match inner.probes.acquire().await {
+            Ok(_permit) => inner.ports.probe.look(self.workspace.id()).await,
+            Err(_closed) => Err(ProbeFault::Overloaded),
+        };
+        book.outcome = looked.as_ref().err().copied();
+        drop(book);
+        if let Ok(look) = &looked {
+            self.seen.lock().clone_from(&look.mark);
+        }
+        looked
+    }
+}
+
+/// Enters how a probe ended, however it ended.
+struct ProbeBook<'a> {
+    witness: &'a WorkspaceWitness,
+    outcome: Option<ProbeFault>,
+}
+
+impl Drop for ProbeBook<'_> {
+    fn drop(&mut self) {
+        let supervisor = &self.witness.supervisor;
+        supervisor.0.surroundings.probed(self.outcome.is_none(), supervisor.now());
+        supervisor.0.tally.probed(self.outcome.map(|fault| fault.to_string()));
+    }
+}

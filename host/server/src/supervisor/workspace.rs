@@ -1,0 +1,127 @@
+//! One workspace as the supervisor holds it.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use parking_lot::Mutex;
+use reprieve_core::{
+    evidence::Subject,
+    ids::{LifeId, TenantId, WorkspaceId},
+    incident::Incident,
+    ports::LifeMark,
+};
+use reprieve_runtime::Who;
+use tokio::sync::watch;
+use url::Url;
+
+use super::timers::Timers;
+use crate::proxy::fleet::{Judged, Route};
+
+/// A workspace as it was configured.
+#[derive(Clone)]
+pub struct WorkspaceSpec {
+    pub id: WorkspaceId,
+    pub tenant: TenantId,
+    /// Which kind of backend runs it; `external` where none does.
+    pub kind: String,
+    pub labels: Vec<(String, String)>,
+    pub queues_for_itself: bool,
+    /// What the workspace shows when it reports. Never logged.
+    pub token: String,
+    /// Where it listens, if the configuration says so.
+    pub address: Option<Url>,
+}
+
+impl std::fmt::Debug for WorkspaceSpec {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WorkspaceSpec")
+            .field("id", &self.id)
+            .field("tenant", &self.tenant)
+            .field("kind", &self.kind)
+            .finish_non_exhaustive()
+    }
+}
+
+impl WorkspaceSpec {
+    /// Some backend here can restart it.
+    pub fn is_restartable(&self) -> bool {
+        self.kind != "external"
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Workspace {
+    pub(super) spec: WorkspaceSpec,
+    pub(super) who: Who,
+    pub(super) live: Mutex<Live>,
+    /// The judgement under way, for others to join.
+    pub(super) under_way: Mutex<Option<watch::Receiver<Option<Judged>>>>,
+    pub(super) timers: Timers,
+    pub(super) draining: AtomicBool,
+}
+
+/// What changes about a workspace.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) incident: Incident,
+    /// Where the backend put it.
+    pub(super) owned_address: Option<Url>,
+    /// Where it says that it listens.
+    pub(super) own_word: Option<Url>,
+    pub(super) queues_for_itself: bool,
+    /// Which run the runtime shows, as last seen.
+    pub(super) mark: Option<LifeMark>,
+}
+
+impl Live {
+    pub(super) fn address(&self) -> Option<&Url> {
+        self.own_word.as_ref().or(self.owned_address.as_ref())
+    }
+
+    /// The backend put the workspace there.
+    pub(super) fn owns(&self, asked: Option<&Url>) -> bool {
+        let (Some(own), Some(asked)) = (&self.owned_address, asked) else { return false };
+        own.host() == asked.host() && own.port_or_known_default() == asked.port_or_known_default()
+    }
+}
+
+impl Workspace {
+    pub(super) fn new(spec: WorkspaceSpec, live: Live) -> Arc<Self> {
+        Arc::new(Self {
+            who: Who { tenant: spec.tenant.clone(), workspace: spec.id.clone() },
+            live: Mutex::new(live),
+            under_way: Mutex::default(),
+            timers: Timers::default(),
+            draining: AtomicBool::default(),
+            spec,
+        })
+    }
+
+    pub(super) fn id(&self) -> &WorkspaceId {
+        &self.spec.id
+    }
+
+    pub(super) fn life(&self) -> LifeId {
+        self.live.lock().incident.life()
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        Subject {
+            id: self.spec.id.to_string(),
+            tenant: self.spec.tenant.to_string(),
+            kind: self.spec.kind.clone(),
+            labels: self.spec.labels.clone(),
+        }
+    }
+
+    pub(super) fn route(&self) -> Route {
+        let live = self.live.lock();
+        Route {
+            tenant: self.spec.tenant.clone(),
+            life: live.incident.life(),
+            state: live.incident.state(),
+            owned: live.own_word.is_none() || live.owns(live.own_word.as_ref()),
+            address: live.address().cloned(),
+            queues_for_itself: live.queues_for_itself,
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! What an author writes: a [`Policy`], and the reasons that it gives.
+
+use alloc::vec::Vec;
+
+use crate::{
+    evidence::Evidence,
+    settings::Problem,
+    words::{Attempt, Judgement, Millis, RestartCause, Ruling, Trigger},
+};
+
+/// What a policy says of itself. Its reasons come from [`Policy::Reason`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Kebab-case.
+    pub name: &'static str,
+    /// Semantic version.
+    pub version: &'static str,
+    /// One sentence: what it is for.
+    pub summary: &'static str,
+    /// JSON Schema (2020-12) of the settings.
+    pub settings_schema: &'static str,
+}
+
+/// Why a policy ruled as it did. Made by [`reasons!`](crate::reasons).
+pub trait Reason: Copy + 'static {
+    /// Code and meaning of every reason, in the order of their indices.
+    const ALL: &'static [(&'static str, &'static str)];
+
+    /// Index into [`Self::ALL`].
+    fn index(self) -> u16;
+
+    fn code(self) -> &'static str {
+        Self::ALL[usize::from(self.index())].0
+    }
+}
+
+/// A policy with one set of settings. It holds these and nothing else: the same
+/// evidence gives the same answer.
+pub trait Policy: Sized + 'static {
+    type Reason: Reason;
+
+    const DESCRIPTION: Description;
+
+    /// Takes the settings as JSON. Every problem is reported, not only the
+    /// first.
+    fn open(settings: &str) -> Result<Self, Vec<Problem>>;
+
+    fn judge(
+        &self,
+        evidence: &impl Evidence,
+        trigger: Trigger,
+        attempt: Attempt,
+    ) -> Judgement<Self::Reason>;
+
+    fn admit(&self, evidence: &impl Evidence, cause: RestartCause) -> Ruling<Self::Reason>;
+
+    /// After how long a silence the host shall ask by itself. None: never.
+    fn silence_limit(&self) -> Option<Millis>;
+}
+
+/// Declares the reasons of a policy: the doc comment is the meaning, a sentence
+/// for a person on call; the string is the code, a label in metrics and logs.
+///
+/// ```
+/// reprieve_policy::reasons! {
+///     /// Why the example rules.
+///     pub enum Why {
+///         /// A restart began less than `settle` ago.
+///         SettleWindow = "settle-window",
+///     }
+/// }
+/// # use reprieve_policy::Reason;
+/// assert_eq!(Why::ALL, [("settle-window", "A restart began less than `settle` ago.")]);
+/// ```
+#[macro_export]
+macro_rules! reasons {
+    (
+        $(#[doc = $about:literal])*
+        $visibility:vis enum $name:ident {
+            $($(#[doc = $meaning:literal])+ $reason:ident = $code:literal),+ $(,)?
+        }
+    ) => {
+        $(#[doc = $about])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u16)]
+        $visibility enum $name {
+            $($(#[doc = $meaning])+ $reason),+
+        }
+
+        impl $crate::Reason for $name {
+            const ALL: &'static [(&'static str, &'static str)] =
+                &[$(($code, concat!($($meaning),+).trim_ascii())),+];
+
+            fn index(self) -> u16 {
+                self as u16
+            }
+        }
+    };
+}
+
+/// Exports a policy as the component's guard. Once per component; native builds
+/// are left as they are.
+#[macro_export]
+macro_rules! export {
+    ($policy:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            type Component = $crate::shell::Component<$policy>;
+            $crate::shell::bindings::export_component!(
+                Component with_types_in $crate::shell::bindings
+            );
+        };
+    };
+}

@@ -1,0 +1,10 @@
+//! What went wrong in production, played on virtual time through the built
+//! policy component. One file a story. Each story comes out right under the
+//! default policy, and shows its damage under the policy of its own day: so it
+//! bites.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+
+mod false_after_pong;
+mod one_change_four_restarts;
+mod six_containers;

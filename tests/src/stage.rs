@@ -1,0 +1,232 @@
+//! A fleet on virtual time.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use reprieve_core::{
+    decision::Finding,
+    ids::{Revision, WorkspaceId},
+    incident::{Wish, WorkspaceState},
+    judgement::{ForwardFailure, RestartCause},
+    ports::{Accepted, Clock, DecisionFilter, Decisions as _},
+    queue::{NewItem, Priority, StoredRequest},
+    settings::SettingsBook,
+    time::Millis,
+};
+use reprieve_runtime::Current;
+use reprieve_server::{
+    clock::HostClock,
+    proxy::fleet::{Fleet, Heartbeat, Registration},
+    store::{Store, StoreOptions},
+    supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
+};
+
+use crate::{FakeCourier, FakeRuntime, PolicyName, Start, generation};
+
+/// Every workspace of a stage shows this token.
+const TOKEN: &str = "a token of the stage";
+
+pub struct StageOptions {
+    pub policy: PolicyName,
+    pub workspaces: u32,
+    /// Between heartbeats.
+    pub beat_every: Duration,
+    pub boot: Millis,
+    /// Does the runtime report when a run ended?
+    pub reports_ends: bool,
+    pub settings: SettingsBook,
+}
+
+impl Default for StageOptions {
+    fn default() -> Self {
+        Self {
+            policy: PolicyName::Default,
+            workspaces: 1,
+            beat_every: Duration::from_secs(10),
+            boot: Millis(500),
+            reports_ends: false,
+            settings: SettingsBook::default(),
+        }
+    }
+}
+
+/// A fleet that was started, beats, and is left alone otherwise.
+pub struct Stage {
+    pub supervisor: Supervisor,
+    pub runtime: Arc<FakeRuntime>,
+    pub courier: Arc<FakeCourier>,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    beat_every: Duration,
+    silent: Arc<Mutex<HashSet<WorkspaceId>>>,
+    started: usize,
+}
+
+impl Stage {
+    /// Starts a fleet and lets it run until every workspace has long settled.
+    /// Must run on a paused clock.
+    pub async fn set(options: StageOptions) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
+        let store = Store::in_memory(StoreOptions::default(), Arc::clone(&clock))
+            .await
+            .expect("a store in memory opens");
+        let (runtime, events) =
+            FakeRuntime::new(Arc::clone(&clock), options.boot, options.reports_ends);
+        let courier = FakeCourier::new(Arc::clone(&runtime));
+        let ports = Ports {
+            clock: Arc::clone(&clock),
+            probe: runtime.clone(),
+            restarter: runtime.clone(),
+            heartbeats: store.heartbeats.clone(),
+            restarts: store.restarts.clone(),
+            memory: store.memory.clone(),
+            queue: store.queue.clone(),
+            decisions: store.decisions.clone(),
+            records: store.workspaces.clone(),
+            courier: courier.clone(),
+        };
+        let current = Arc::new(Current::new(generation(options.policy, options.settings)));
+        let behaviour = SupervisorOptions { jitter_per_mille: || 1_000, ..Default::default() };
+        let supervisor = Supervisor::new(ports, current, behaviour);
+        let mut stage = Self {
+            supervisor,
+            runtime,
+            courier,
+            store,
+            clock,
+            beat_every: options.beat_every,
+            silent: Arc::default(),
+            started: 0,
+        };
+        for number in 1..=options.workspaces {
+            stage.supervisor.take_on(spec(number)).await.expect("the store is there");
+        }
+        stage.supervisor.start(events).await;
+        for number in 1..=options.workspaces {
+            stage.keep_beating(number);
+        }
+        stage.pass(Duration::from_secs(300)).await;
+        stage.started = stage.runtime.starts().len();
+        assert_eq!(stage.started, options.workspaces as usize, "each is started once");
+        stage
+    }
+
+    /// Beats as long as the workspace is up. Workspaces do not beat in step.
+    fn keep_beating(&self, number: u32) {
+        let (supervisor, runtime) = (self.supervisor.clone(), Arc::clone(&self.runtime));
+        let (every, id, silent) = (self.beat_every, ws(number), Arc::clone(&self.silent));
+        tokio::spawn(async move {
+            tokio::time::sleep(every * (number % 7) / 7).await;
+            loop {
+                if runtime.is_up(&id) && !silent.lock().contains(&id) {
+                    let _ = supervisor.heartbeat(&id, Some(TOKEN), Heartbeat::default()).await;
+                }
+                tokio::time::sleep(every).await;
+            }
+        });
+    }
+
+    /// It runs on, and beats no more.
+    pub fn silence(&self, number: u32) {
+        self.silent.lock().insert(ws(number));
+    }
+
+    pub async fn pass(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+    }
+
+    /// Waits, on virtual time, until one more heartbeat has come and is that old.
+    pub async fn until_last_beat_is(&self, number: u32, age: Duration) {
+        let newest = || self.supervisor.newest_sign(&ws(number));
+        for _ in 0..10_000 {
+            let now = newest().map(Millis::as_duration);
+            if now.is_some_and(|now| now >= age && now < age + Duration::from_millis(20)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no beat of ws-{number} became {age:?} old");
+    }
+
+    /// A forwarded request fails; what its caller comes to.
+    pub async fn fail(&self, number: u32, failure: ForwardFailure) -> Finding {
+        let life = self.supervisor.route(&ws(number)).expect("it is known").life;
+        self.supervisor.forward_failed(&ws(number), life, failure).await.finding
+    }
+
+    /// A forwarded request is answered.
+    pub fn answer(&self, number: u32) {
+        let life = self.supervisor.route(&ws(number)).expect("it is known").life;
+        self.supervisor.answered(&ws(number), life);
+    }
+
+    /// Queues a request, as the proxy does for BUSY.
+    pub async fn queue(&self, number: u32, message_id: &str) -> Accepted {
+        let item = NewItem {
+            workspace: ws(number),
+            message_id: message_id.to_owned(),
+            priority: Priority::TASK,
+            request: StoredRequest {
+                method: "POST".to_owned(),
+                path: String::new(),
+                headers: vec![],
+                body: message_id.as_bytes().to_vec(),
+            },
+            decision: None,
+        };
+        self.supervisor.accept(item).await.expect("the queue takes it")
+    }
+
+    /// The workspace's settings change.
+    pub async fn revise(&self, number: u32, revision: u64) {
+        let registration =
+            Registration { revision: Some(Revision(revision)), ..Registration::default() };
+        self.supervisor
+            .register(&ws(number), Some(TOKEN), registration)
+            .await
+            .expect("the registration is taken");
+    }
+
+    pub async fn want_restart(&self, number: u32, cause: RestartCause) -> Wish {
+        self.supervisor.want_restart(&ws(number), cause).await.expect("it is known")
+    }
+
+    pub fn state(&self, number: u32) -> WorkspaceState {
+        self.supervisor.route(&ws(number)).expect("it is known").state
+    }
+
+    /// Starts since the stage was set.
+    pub fn restarts(&self) -> Vec<Start> {
+        self.runtime.starts().split_off(self.started)
+    }
+
+    pub fn restarts_of(&self, number: u32) -> Vec<Start> {
+        let id = ws(number);
+        self.restarts().into_iter().filter(|start| start.workspace == id).collect()
+    }
+
+    /// The reasons of a workspace's newest decisions, oldest first.
+    pub async fn reasons(&self, number: u32, newest: u32) -> Vec<String> {
+        self.store.decisions.flush().await.expect("decisions are written");
+        let filter =
+            DecisionFilter { workspace: Some(ws(number)), limit: newest, ..Default::default() };
+        let decisions = self.store.decisions.list(&filter).await.expect("decisions are read");
+        decisions.iter().map(|decision| decision.outcome.reason_code().to_owned()).collect()
+    }
+}
+
+pub fn ws(number: u32) -> WorkspaceId {
+    format!("ws-{number}").parse().expect("a name")
+}
+
+fn spec(number: u32) -> WorkspaceSpec {
+    WorkspaceSpec {
+        id: ws(number),
+        tenant: "acme".parse().expect("a name"),
+        kind: "fake".to_owned(),
+        labels: vec![],
+        queues_for_itself: false,
+        token: TOKEN.to_owned(),
+        address: None,
+    }
+}

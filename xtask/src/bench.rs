@@ -1,0 +1,41 @@
+//! `cargo xtask bench`: the figures of `docs/performance.md`.
+
+use std::process::Command;
+
+use anyhow::{Context as _, ensure};
+use clap::Args;
+
+use crate::{root, say};
+
+#[derive(Args, Debug)]
+pub(crate) struct BenchArgs {
+    /// Only benchmarks whose name contains this.
+    filter: Option<String>,
+}
+
+pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
+    say(&format!("on {}", machine()));
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root()).args([
+        "bench",
+        "-p",
+        "reprieve-runtime",
+        "-p",
+        "reprieve-server",
+        "--benches",
+    ]);
+    if let Some(filter) = &args.filter {
+        command.args(["--", filter]);
+    }
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(status.success(), "the benchmarks failed");
+    Ok(())
+}
+
+/// A figure without its machine tells nothing.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = model.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
+    format!("{cores} cores {}", model.trim_start_matches(['\t', ' ', ':']))
+}
