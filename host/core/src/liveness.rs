@@ -188,3 +188,6 @@ impl Liveness {
         slot
     }
 }
+
+#[cfg(test)]
+mod tests;

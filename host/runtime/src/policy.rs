@@ -112,6 +112,12 @@ impl Policy {
         Instances { existing: self.mould.existing.load(Ordering::Relaxed), idle }
     }
 
+    /// Lets go of the warm instances; the next calls start fresh ones.
+    pub fn drop_idle(&self) {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        drop(idle);
+    }
+
     /// Opens a session with these settings. Blocks for microseconds.
     pub fn check_settings(&self, settings: &Settings) -> Result<CheckedSettings, SettingsRefused> {
         let canonical_json = settings::canonical_json(settings);

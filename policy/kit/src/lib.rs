@@ -36,7 +36,7 @@ pub use evidence::{
 #[cfg(not(target_arch = "wasm32"))]
 pub use fake::{FakeEvidence, Question, Trace};
 pub use policy::{Description, Policy, Reason};
-pub use settings::{Percent, Problem, Reader, Setting};
+pub use settings::{Percent, Problem, Reader, Setting, Written};
 pub use words::{
     Admission, Attempt, ForwardFailure, Judgement, Millis, RestartCause, Ruling, Trigger, Verdict,
 };

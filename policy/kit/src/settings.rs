@@ -14,9 +14,8 @@ use core::fmt;
 
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
-use serde_json::Value;
 
 use crate::words::Millis;
 
@@ -64,13 +63,13 @@ pub trait FromSetting: Copy + PartialOrd + fmt::Display {
     const WRITTEN: &'static str;
 
     /// None if it is not written like that.
-    fn from_setting(value: &Value) -> Option<Self>;
+    fn from_setting(value: &Written) -> Option<Self>;
 }
 
 /// Takes settings out of a JSON object one by one, and collects the problems.
 #[derive(Debug)]
 pub struct Reader {
-    entries: Vec<(String, Value)>,
+    entries: Vec<(String, Written)>,
     problems: Vec<Problem>,
     known: Vec<&'static str>,
 }
@@ -120,7 +119,7 @@ impl Reader {
     pub fn flag(&mut self, key: &'static str, default: bool) -> bool {
         match self.take(key) {
             None => default,
-            Some(Value::Bool(flag)) => flag,
+            Some(Written::Flag(flag)) => flag,
             Some(value) => {
                 self.refuse(key, format!("{} is neither true nor false", shown(&value)));
                 default
@@ -144,14 +143,14 @@ impl Reader {
         if self.problems.is_empty() { Ok(()) } else { Err(self.problems) }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<Value> {
+    fn take(&mut self, key: &'static str) -> Option<Written> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         Some(self.entries.remove(at).1)
     }
 
     fn refuse_duplicates(&mut self) {
-        let mut seen: Vec<(String, Value)> = Vec::with_capacity(self.entries.len());
+        let mut seen: Vec<(String, Written)> = Vec::with_capacity(self.entries.len());
         for (key, value) in core::mem::take(&mut self.entries) {
             if seen.iter().any(|(name, _)| *name == key) {
                 self.refuse(&key, "is given more than once".to_string());
@@ -167,17 +166,116 @@ fn problem(path: &str, message: String) -> Problem {
     Problem { path: path.into(), message }
 }
 
+/// A value of the settings, as far as settings have such values.
+///
+/// Smaller in a component than `serde_json::Value`, which can print any number
+/// and hold any tree.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    Text(String),
+    Whole(u64),
+    Flag(bool),
+    /// A negative number or one with a fraction.
+    Number(f64),
+    /// No setting looks like this: `null`, `a list`, `an object`.
+    Other(&'static str),
+}
+
+impl Written {
+    pub const fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text.as_str()),
+            Self::Whole(_) | Self::Flag(_) | Self::Number(_) | Self::Other(_) => None,
+        }
+    }
+
+    pub const fn as_whole(&self) -> Option<u64> {
+        match self {
+            Self::Whole(whole) => Some(*whole),
+            Self::Text(_) | Self::Flag(_) | Self::Number(_) | Self::Other(_) => None,
+        }
+    }
+}
+
 /// A refused value as it was written, cut where it is long.
-fn shown(value: &Value) -> String {
-    let text = value.to_string();
-    match text.char_indices().nth(SHOWN_CHARS) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
+fn shown(value: &Written) -> String {
+    match value {
+        Written::Text(text) => match text.char_indices().nth(SHOWN_CHARS) {
+            Some((end, _)) => format!("\"{}…\"", &text[..end]),
+            None => format!("\"{text}\""),
+        },
+        Written::Whole(whole) => whole.to_string(),
+        Written::Flag(flag) => flag.to_string(),
+        Written::Number(number) => shown_number(*number),
+        Written::Other(kind) => (*kind).to_string(),
+    }
+}
+
+/// With three places after the point at most, by whole numbers alone: what core
+/// needs to print a fraction is a good part of a small component.
+fn shown_number(number: f64) -> String {
+    // Casts saturate; a number so large is out of range by any reading of it.
+    let thousandths = (number.abs() * 1_000.0) as u64;
+    let (whole, rest) = (thousandths / 1_000, thousandths % 1_000);
+    let sign = if number < 0.0 { "-" } else { "" };
+    match rest {
+        0 => format!("{sign}{whole}"),
+        _ => format!("{sign}{whole}.{rest:03}").trim_end_matches('0').to_string(),
+    }
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WrittenVisitor)
+    }
+}
+
+struct WrittenVisitor;
+
+impl<'de> Visitor<'de> for WrittenVisitor {
+    type Value = Written;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Written, E> {
+        Ok(Written::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, whole: u64) -> Result<Written, E> {
+        Ok(Written::Whole(whole))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Written, E> {
+        Ok(Written::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Written, E> {
+        Ok(Written::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Written, E> {
+        Ok(Written::Text(text.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Written, E> {
+        Ok(Written::Other("null"))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Written, A::Error> {
+        while list.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Written::Other("a list"))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Written, A::Error> {
+        while object.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Written::Other("an object"))
     }
 }
 
 /// The keys and values of a JSON object in their order, doubles included.
-struct Entries(Vec<(String, Value)>);
+struct Entries(Vec<(String, Written)>);
 
 impl<'de> Deserialize<'de> for Entries {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -211,8 +309,8 @@ impl FromSetting for Millis {
     const WRITTEN: &'static str =
         "a length of time with its unit, like \"500ms\", \"1.5s\", \"10min\" or \"1h\"";
 
-    fn from_setting(value: &Value) -> Option<Self> {
-        let text = value.as_str()?;
+    fn from_setting(value: &Written) -> Option<Self> {
+        let text = value.as_text()?;
         let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
         let (number, unit) = text.split_at(unit_at);
         let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
@@ -248,16 +346,16 @@ impl fmt::Display for Millis {
 impl FromSetting for u32 {
     const WRITTEN: &'static str = "a whole number";
 
-    fn from_setting(value: &Value) -> Option<Self> {
-        value.as_u64().map(|number| Self::try_from(number).unwrap_or(Self::MAX))
+    fn from_setting(value: &Written) -> Option<Self> {
+        value.as_whole().map(|number| Self::try_from(number).unwrap_or(Self::MAX))
     }
 }
 
 impl FromSetting for Percent {
     const WRITTEN: &'static str = "a share like \"50%\"";
 
-    fn from_setting(value: &Value) -> Option<Self> {
-        let number = digits(value.as_str()?.strip_suffix('%')?)?;
+    fn from_setting(value: &Written) -> Option<Self> {
+        let number = digits(value.as_text()?.strip_suffix('%')?)?;
         Some(Self(u32::try_from(number).unwrap_or(u32::MAX)))
     }
 }
@@ -323,7 +421,8 @@ mod tests {
             (json!("0.00000000000000000000001s"), None),
             (json!(null), None),
         ] {
-            assert_eq!(Millis::from_setting(&written), expected.map(Millis), "{written}");
+            let read: Written = serde_json::from_str(&written.to_string()).unwrap();
+            assert_eq!(Millis::from_setting(&read), expected.map(Millis), "{written}");
         }
     }
 
@@ -333,7 +432,8 @@ mod tests {
             [(0, "0s"), (250, "250ms"), (1_500, "1500ms"), (90_000, "90s"), (180_000, "3min")]
         {
             assert_eq!(Millis(millis).to_string(), text);
-            assert_eq!(Millis::from_setting(&json!(text)), Some(Millis(millis)), "{text}");
+            let read = Millis::from_setting(&Written::Text(text.into()));
+            assert_eq!(read, Some(Millis(millis)), "{text}");
         }
     }
 
@@ -354,6 +454,10 @@ mod tests {
                 "4294967301 is out of range; allowed is 1 to 10",
             ),
             (r#"{"budget": 1.5}"#, "budget", "1.5 is not a whole number; allowed is 1 to 10"),
+            (r#"{"budget": -2}"#, "budget", "-2 is not a whole number; allowed is 1 to 10"),
+            (r#"{"budget": null}"#, "budget", "null is not a whole number; allowed is 1 to 10"),
+            (r#"{"budget": [1]}"#, "budget", "a list is not a whole number; allowed is 1 to 10"),
+            (r#"{"trust": {"a": 1}}"#, "trust", "an object is neither true nor false"),
             (r#"{"share": "0%"}"#, "share", "\"0%\" is out of range; allowed is 1% to 100%"),
             (r#"{"share": 50}"#, "share", "50 is not a share like \"50%\"; allowed is 1% to 100%"),
             (r#"{"trust": "yes"}"#, "trust", "\"yes\" is neither true nor false"),
@@ -395,6 +499,15 @@ mod tests {
         let long = "x".repeat(500);
         let found = problems(&format!(r#"{{"delay": "{long}"}}"#));
         assert!(found[0].1.len() < 200, "{}", found[0].1);
+    }
+
+    #[test]
+    fn numbers_that_are_not_whole_are_shown_as_they_were_written() {
+        for (number, text) in
+            [(1.5, "1.5"), (-0.25, "-0.25"), (0.001, "0.001"), (-7.0, "-7"), (20.0, "20")]
+        {
+            assert_eq!(shown_number(number), text);
+        }
     }
 
     #[test]

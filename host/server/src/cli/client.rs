@@ -136,3 +136,65 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
         (None, _) => anyhow::anyhow!("the host answers {status}"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::{Json, Router, extract::Path, http::HeaderMap, routing};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A host that knows `alpha` and one token.
+    async fn host() -> Url {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let verb = |Path((id, verb)): Path<(String, String)>, headers: HeaderMap| async move {
+            if headers.get(header::AUTHORIZATION).is_none_or(|token| token != "Bearer right") {
+                return (StatusCode::UNAUTHORIZED, Json(Value::Null));
+            }
+            match id.as_str() {
+                "alpha" => {
+                    (StatusCode::ACCEPTED, Json(json!({"message": format!("{verb} begun")})))
+                }
+                _ => (StatusCode::NOT_FOUND, Json(json!({"error": "there is no such workspace"}))),
+            }
+        };
+        let list = || async {
+            Json(json!({"workspaces": [{"id": "alpha", "tenant": "t", "state": "online"}]}))
+        };
+        let router = Router::new()
+            .route("/admin/v1/workspaces", routing::get(list))
+            .route("/admin/v1/workspaces/{id}/{verb}", routing::post(verb));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Url::parse(&format!("http://{address}/")).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_verb_brings_home_what_the_host_says() {
+        let base = host().await;
+        for (case, token, workspace, said) in [
+            ("accepted", "right", "alpha", "hibernate begun"),
+            ("unknown workspace", "right", "beta", "there is no such workspace"),
+            ("wrong token", "wrong", "alpha", "does not know this token"),
+        ] {
+            let client = AdminClient::new(base.clone(), token.into()).unwrap();
+            let told = client.act(&workspace.parse().unwrap(), Verb::Hibernate).await;
+            let told = told.unwrap_or_else(|error| error.to_string());
+            assert!(told.contains(said), "{case}: {told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_list_is_read() {
+        let client = AdminClient::new(host().await, "right".into()).unwrap();
+        let workspaces = client.workspaces().await.unwrap().workspaces;
+        assert_eq!(workspaces[0].state, "online");
+    }
+
+    #[test]
+    fn only_an_http_address_is_one() {
+        for url in ["https://127.0.0.1/", "mailto:x@y"] {
+            assert!(AdminClient::new(Url::parse(url).unwrap(), String::new()).is_err(), "{url}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ use super::{
     explain::{self, facts},
     output::{self, BAD, CAREFUL, FAINT, GOOD, UsageError},
 };
-use crate::{config::state_dir::DATABASE, store::DecisionReader};
+use crate::store::DecisionReader;
 
 /// How often `--follow` looks for new decisions.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
@@ -128,19 +128,9 @@ pub(crate) fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8>
     Ok(output::OK)
 }
 
+/// What is wrong with a folder is put right by naming another one.
 fn open(state_dir: &Path) -> anyhow::Result<DecisionReader> {
-    let database = state_dir.join(DATABASE);
-    if !database.exists() {
-        return Err(UsageError(
-            format!(
-                "there is no decision log in {}; start a host first, or name its folder with --state-dir",
-                state_dir.display()
-            ),
-            None,
-        )
-        .into());
-    }
-    Ok(DecisionReader::open(state_dir)?)
+    Ok(DecisionReader::open(state_dir).map_err(UsageError::of)?)
 }
 
 /// One decision on one line.

@@ -10,8 +10,11 @@ use std::{
 use super::Config;
 
 /// The policies that the program carries, the default first.
-pub const BUILT_IN: &[(&str, &[u8])] =
-    &[("default", include_bytes!("../../../../policies/default.wasm"))];
+pub const BUILT_IN: &[(&str, &[u8])] = &[
+    ("default", include_bytes!("../../../../policies/default.wasm")),
+    ("trust-the-probe", include_bytes!("../../../../policies/trust-the-probe.wasm")),
+    ("count-debounce", include_bytes!("../../../../policies/count-debounce.wasm")),
+];
 
 /// A component's bytes and what to call it.
 #[derive(Clone, Debug)]

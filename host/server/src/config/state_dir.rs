@@ -12,8 +12,6 @@ use std::{
 
 use super::{Config, ConfigFailure};
 
-/// The database, in the state folder.
-pub const DATABASE: &str = "reprieve.db";
 /// Compiled components, in the state folder.
 pub const CACHE: &str = "cache";
 /// What an operator's client shows, in the state folder.

@@ -233,6 +233,19 @@ fn every_key_of_the_schema_is_in_the_commented_file() {
     assert!(keys > 40, "only {keys} keys were compared");
 }
 
+#[test]
+fn every_setting_of_the_default_policy_is_in_the_commented_file() {
+    let schema = include_str!("../../../../policy/settings.schema.json");
+    let schema: Value = serde_json::from_str(schema).unwrap();
+    let document: toml::Table = toml::from_str(&embedded_with_examples()).unwrap();
+    let document = serde_json::to_value(document).unwrap();
+    let written = document["policy"]["settings"].as_object().unwrap();
+    for (key, setting) in schema["properties"].as_object().unwrap() {
+        assert_eq!(written.get(key), setting.get("default"), "{key}");
+    }
+    assert_eq!(written.len(), schema["properties"].as_object().unwrap().len());
+}
+
 /// Walks the schema and the document side by side.
 fn compare(root: &Value, schema: &Value, document: &Value, path: &str, keys: &mut u32) {
     let schema = match schema["$ref"].as_str() {

@@ -7,8 +7,8 @@ use reprieve_core::time::Millis;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time of `MIN_MS` to `MAX_MS`, written as a whole number with its
-/// unit: `"500ms"`, `"30s"`, `"5min"`, `"2h"`, `"14d"`.
+/// A length of time of `MIN_MS` to `MAX_MS`, written with its unit, as the default
+/// policy takes it, too: `"500ms"`, `"1.5s"`, `"5min"`, `"2h"`, `"14d"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Length<const MIN_MS: u64, const MAX_MS: u64>(Millis);
 
@@ -24,8 +24,8 @@ impl<const MIN_MS: u64, const MAX_MS: u64> Length<MIN_MS, MAX_MS> {
 }
 
 /// Largest first: what is printed uses the largest that divides.
-const LENGTH_UNITS: [(&str, u64); 5] =
-    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000), ("ms", 1)];
+const LENGTH_UNITS: [(&str, u64); 6] =
+    [("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// A number of bytes, `MIN` to `MAX`: a whole number, or one with its unit:
 /// `"64KiB"`, `"1MiB"`.
@@ -75,12 +75,22 @@ const fn clamp(value: u64, min: u64, max: u64) -> u64 {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(pub BTreeSet<u16>);
 
-/// Parses `text` as a whole number directly followed by one of `units`.
+/// Parses a number directly followed by one of `units`. A fraction is taken if it
+/// leaves no rest.
 fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (number, unit) = text.split_at(digits);
-    let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim_start())?;
-    number.parse::<u64>().ok()?.checked_mul(*factor)
+    // Enough for a fraction of a day in milliseconds.
+    const MAX_FRACTION_DIGITS: usize = 9;
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+    let (number, unit) = text.split_at(unit_at);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    if fraction.is_empty() || fraction.len() > MAX_FRACTION_DIGITS {
+        return None;
+    }
+    let parts = 10_u64.pow(u32::try_from(fraction.len()).ok()?);
+    let rest = fraction.parse::<u64>().ok()?.checked_mul(*factor)?;
+    let whole = whole.parse::<u64>().ok()?.checked_mul(*factor)?;
+    if rest.is_multiple_of(parts) { whole.checked_add(rest / parts) } else { None }
 }
 
 fn print_with_unit(value: u64, units: &[(&str, u64)]) -> String {
@@ -254,7 +264,7 @@ impl<const MIN_MS: u64, const MAX_MS: u64> JsonSchema for Length<MIN_MS, MAX_MS>
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "pattern": "^[0-9]+ *(ms|s|min|h|d)$",
+            "pattern": "^[0-9]+(\\.[0-9]+)?(ms|s|m|min|h|d)$",
             "x-range": range(MIN_MS, MAX_MS, &LENGTH_UNITS),
         })
     }
@@ -272,7 +282,7 @@ impl<const MIN: u64, const MAX: u64> JsonSchema for Size<MIN, MAX> {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": ["string", "integer"],
-            "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$",
+            "pattern": "^[0-9]+(\\.[0-9]+)?(B|KiB|MiB|GiB)$",
             "minimum": MIN,
             "maximum": MAX,
             "x-range": range(MIN, MAX, &SIZE_UNITS),
@@ -326,13 +336,19 @@ mod tests {
             ("0ms", Some(0)),
             ("500ms", Some(500)),
             ("30s", Some(30_000)),
-            ("30 s", Some(30_000)),
+            ("1.5s", Some(1_500)),
+            ("0.25min", Some(15_000)),
+            ("1.0005s", None),
+            ("1.s", None),
+            (".5s", None),
+            ("1.5.5s", None),
+            ("30 s", None),
             ("5min", Some(300_000)),
             ("2h", Some(7_200_000)),
             ("14d", Some(1_209_600_000)),
             ("30", None),
-            ("5m", None),
-            ("1.5h", None),
+            ("5m", Some(300_000)),
+            ("1.5h", Some(5_400_000)),
             ("-1s", None),
             ("s", None),
             ("", None),

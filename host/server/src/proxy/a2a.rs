@@ -136,7 +136,7 @@ fn stored_headers(mut headers: HeaderMap) -> Vec<(String, Vec<u8>)> {
     super::deliver::to_stored(&headers)
 }
 
-/// Reads a caller's body whole.
+/// Reads a caller's body whole, within `patience`.
 pub(super) async fn read_body(
     mut body: Body,
     limit_bytes: usize,
@@ -144,9 +144,10 @@ pub(super) async fn read_body(
 ) -> Result<Bytes, Answer> {
     let mut whole = BytesMut::new();
     let mut drained = 0;
+    let deadline = tokio::time::Instant::now() + patience;
     // Ends with the body, which is bounded by the two limits.
     loop {
-        let frame = match tokio::time::timeout(patience, body.frame()).await {
+        let frame = match tokio::time::timeout_at(deadline, body.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(None) if drained == 0 => return Ok(whole.freeze()),
             Ok(Some(Err(_))) | Err(_) if drained == 0 => {

@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc};
 
 use axum::body::Body;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 use reprieve_core::{
     decision::Finding,
@@ -24,6 +24,7 @@ use super::{
     fleet::{Fleet, Judged, Route},
     headers,
     options::ProxyOptions,
+    path,
     upstream::Upstream,
 };
 
@@ -168,8 +169,23 @@ impl Proxy {
         let sign = self.newest_sign(&errand.workspace);
         let (mut head, body) = response.into_parts();
         headers::towards_caller(&mut head.headers);
+        self.redirect(errand, &mut head.headers);
         let body = Answering::watch(body, self.options.idle_timeout, sign, on_end);
         Response::from_parts(head, body)
+    }
+
+    /// Keeps a redirect to the workspace itself on the way through the proxy.
+    fn redirect(&self, errand: &Errand, headers: &mut HeaderMap) {
+        let (Some(address), Some(to)) = (
+            &errand.route.address,
+            headers.get(header::LOCATION).and_then(|location| location.to_str().ok()),
+        ) else {
+            return;
+        };
+        let Some(below) = path::below(address, to) else { return };
+        if let Ok(to) = HeaderValue::try_from(self.place(&errand.workspace) + &below) {
+            headers.insert(header::LOCATION, to);
+        }
     }
 
     pub(super) fn newest_sign(
@@ -178,6 +194,12 @@ impl Proxy {
     ) -> impl Fn() -> Option<Millis> + Send + Sync + use<> {
         let (fleet, workspace) = (Arc::clone(&self.fleet), workspace.clone());
         move || fleet.newest_sign(&workspace)
+    }
+
+    /// Where callers find a workspace, as a path.
+    pub(super) fn place(&self, workspace: &WorkspaceId) -> String {
+        let base = self.options.public_url.as_ref().map_or("", |url| url.path());
+        format!("{}/workspaces/{workspace}", base.trim_end_matches('/'))
     }
 
     fn manners(&self, errand: &Errand) -> Manners {
@@ -233,7 +255,8 @@ impl Proxy {
             Some(Ok(accepted)) => {
                 let told = reply::queued(&accepted.id, accepted.depth, retry_after);
                 let mut answer = answer::told(&told);
-                let place = format!("/workspaces/{}/queue/{}", errand.workspace, accepted.id);
+                let workspace = self.place(&errand.workspace);
+                let place = format!("{workspace}/queue/{}", accepted.id);
                 if let Ok(place) = HeaderValue::try_from(place) {
                     answer.headers_mut().insert(header::LOCATION, place);
                 }

@@ -85,17 +85,17 @@ async fn handle(State(proxy): State<Proxy>, request: Request<Body>) -> Answer {
         Resource::Heartbeat => report::heartbeat(&proxy, &workspace, request).await,
         Resource::Queued(rest) => item::show(&proxy, &workspace, rest).await,
         Resource::NotAllowed(allowed) => not_allowed(allowed),
-        Resource::A2a(below) => match errand(&proxy, workspace) {
-            Ok(errand) => a2a::handle(&proxy, errand, request, below, &way).await,
-            Err(answer) => answer,
+        Resource::A2a(below) => match errand(&proxy, &workspace) {
+            Some(errand) => a2a::handle(&proxy, errand, request, below, &way).await,
+            None => unknown(&workspace),
         },
-        Resource::Card => match errand(&proxy, workspace) {
-            Ok(errand) => transparent::card(&proxy, errand, request, rest, &way).await,
-            Err(answer) => answer,
+        Resource::Card => match errand(&proxy, &workspace) {
+            Some(errand) => transparent::card(&proxy, errand, request, rest, &way).await,
+            None => unknown(&workspace),
         },
-        Resource::Transparent => match errand(&proxy, workspace) {
-            Ok(errand) => transparent::handle(&proxy, errand, request, rest, &way).await,
-            Err(answer) => answer,
+        Resource::Transparent => match errand(&proxy, &workspace) {
+            Some(errand) => transparent::handle(&proxy, errand, request, rest, &way).await,
+            None => unknown(&workspace),
         },
     }
 }
@@ -137,14 +137,13 @@ impl<'a> Resource<'a> {
     }
 }
 
-fn errand(proxy: &Proxy, workspace: WorkspaceId) -> Result<Errand, Answer> {
-    match proxy.fleet.route(&workspace) {
-        Some(route) => Ok(Errand { workspace, route, item: None }),
-        None => {
-            let sentence = format!("there is no workspace {workspace}");
-            Err(refusal(StatusCode::NOT_FOUND, sentence))
-        }
-    }
+fn errand(proxy: &Proxy, workspace: &WorkspaceId) -> Option<Errand> {
+    let route = proxy.fleet.route(workspace)?;
+    Some(Errand { workspace: workspace.clone(), route, item: None })
+}
+
+fn unknown(workspace: &WorkspaceId) -> Answer {
+    refusal(StatusCode::NOT_FOUND, format!("there is no workspace {workspace}"))
 }
 
 fn not_allowed(allowed: Method) -> Answer {

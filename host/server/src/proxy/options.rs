@@ -29,7 +29,7 @@ pub struct ProxyOptions {
     pub idle_timeout: Duration,
     /// The longest wait for an answer to begin, however lively the workspace.
     pub answer_timeout: Duration,
-    /// A caller that sends nothing of its request for so long is given up.
+    /// A caller has so long to send a request that is read whole.
     pub caller_timeout: Duration,
     /// A pooled connection is not used again after so long.
     pub pool_idle_timeout: Duration,

@@ -98,6 +98,21 @@ pub(super) fn join(address: &Url, path: &str) -> Result<Uri, http::Error> {
         .build()
 }
 
+/// The path below a workspace's address that its redirect leads to. None: it
+/// leads elsewhere, or is relative and so needs no help.
+pub(super) fn below(address: &Url, location: &str) -> Option<String> {
+    let is_relative = !location.starts_with('/') && Url::parse(location).is_err();
+    let to = address.join(location).ok()?;
+    if is_relative || to.origin() != address.origin() {
+        return None;
+    }
+    let base = address.path().trim_end_matches('/');
+    let path = to.path().strip_prefix(base).filter(|rest| rest.starts_with('/'))?;
+    let query = to.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let fragment = to.fragment().map(|fragment| format!("#{fragment}")).unwrap_or_default();
+    Some(format!("{path}{query}{fragment}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +177,23 @@ mod tests {
         ] {
             let joined = join(&address.parse().unwrap(), path).unwrap();
             assert_eq!(joined.to_string(), expected, "{address} {path}");
+        }
+    }
+
+    #[test]
+    fn a_redirect_to_the_workspace_stays_below_it() {
+        for (address, location, expected) in [
+            ("http://127.0.0.1:4000/", "http://127.0.0.1:4000/x/?y#z", Some("/x/?y#z")),
+            ("http://127.0.0.1:4000/", "/x/", Some("/x/")),
+            ("http://127.0.0.1:4000/base/", "/base/x", Some("/x")),
+            ("http://127.0.0.1:4000/base/", "/other", None),
+            ("http://127.0.0.1:4000/", "//elsewhere.example/x", None),
+            ("http://127.0.0.1:4000/", "https://elsewhere.example/", None),
+            ("http://127.0.0.1:4000/", "http://127.0.0.1:4001/", None),
+            ("http://127.0.0.1:4000/", "../x", None),
+        ] {
+            let found = below(&address.parse().unwrap(), location);
+            assert_eq!(found.as_deref(), expected, "{address} {location}");
         }
     }
 }

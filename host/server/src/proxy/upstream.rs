@@ -1,6 +1,6 @@
 //! The client side: connections to workspaces.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
@@ -29,6 +29,9 @@ type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Body>;
 /// Idle connections kept to one workspace.
 const MAX_IDLE_PER_WORKSPACE: usize = 32;
 
+/// The machine's certificates take long to read, and do not change.
+static TLS: LazyLock<ClientConfig> = LazyLock::new(tls);
+
 /// Pooled connections to workspaces. Those to owned addresses and the others
 /// have pools of their own, so that no connection to a private address is ever
 /// used for a workspace that does not own it.
@@ -41,14 +44,13 @@ pub(super) struct Upstream {
 
 impl Upstream {
     pub(super) fn new(options: &ProxyOptions) -> Self {
-        let tls = tls();
         let connections = |public_only| {
             let mut http = HttpConnector::new_with_resolver(Resolver { public_only });
             http.enforce_http(false);
             http.set_nodelay(true);
             http.set_connect_timeout(Some(options.connect_timeout));
             let https = HttpsConnectorBuilder::new()
-                .with_tls_config(tls.clone())
+                .with_tls_config(TLS.clone())
                 .https_or_http()
                 .enable_http1()
                 .wrap_connector(http);
@@ -143,7 +145,7 @@ pub(super) fn is_event_stream(response: &Response<Incoming>) -> bool {
     )
 }
 
-/// The machine's certificates; without any, https addresses fail one by one and
+/// Without any certificates on the machine, https addresses fail one by one and
 /// http ones work.
 fn tls() -> ClientConfig {
     match ClientConfig::builder().with_native_roots() {
