@@ -20,6 +20,12 @@ const LOCK: &str = "reprieve.lock";
 /// come near the database beside its host.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often a folder that is held is tried, and how long apart. A host that was
+/// killed while it was starting a child lives on in that child, lock and all,
+/// until the child has become another program.
+const CLAIM_TRIES: u32 = 20;
+const CLAIM_AGAIN_AFTER: Duration = Duration::from_millis(50);
+
 /// What a process id takes at most.
 const MAX_HOLDER_BYTES: u64 = 20;
 
@@ -68,7 +74,7 @@ impl StoreOpenFailure {
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Folder {
@@ -77,20 +83,16 @@ impl Folder {
         let failed = |source| StoreOpenFailure::Folder { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
         let mut lock = private_file(&path.join(LOCK)).map_err(failed)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = lock.take(MAX_HOLDER_BYTES).read_to_string(&mut holder);
-                return Err(StoreOpenFailure::Held { path: path.to_owned(), holder });
-            }
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        if !try_claim(&lock).map_err(failed)? {
+            let mut holder = String::new();
+            let _ = lock.take(MAX_HOLDER_BYTES).read_to_string(&mut holder);
+            return Err(StoreOpenFailure::Held { path: path.to_owned(), holder });
         }
         lock.set_len(0).map_err(failed)?;
         write!(lock, "{}", std::process::id()).map_err(failed)?;
         // SQLite gives its other files the permissions of this one.
         private_file(&path.join(DATABASE)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), _lock: lock })
+        Ok(Self { path: path.to_owned(), lock })
     }
 
     pub(super) fn database(&self) -> PathBuf {
@@ -107,6 +109,26 @@ impl Folder {
         };
         connect().map_err(|source| StoreOpenFailure::database(Some(&path), source))
     }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // Not left to the closing of the file: a child that is just being started
+        // has it open too.
+        let _ = self.lock.unlock();
+    }
+}
+
+/// Whether the lock is ours. Blocks for a second if it is not.
+fn try_claim(lock: &File) -> io::Result<bool> {
+    for _ in 0..CLAIM_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(CLAIM_AGAIN_AFTER),
+            Err(TryLockError::Error(source)) => return Err(source),
+        }
+    }
+    Ok(false)
 }
 
 pub(super) fn connect_in_memory() -> Result<Connection, StoreOpenFailure> {
