@@ -52,7 +52,7 @@ pub(super) async fn send_away(host: &Arc<Host>, record: Record) -> Result<Arc<Sl
         Arc::new(Slot::new(ProcessSpec::new(record.workspace.clone(), Vec::new()), host.clone()));
     take_over(&slot, record).await?;
     let leaving = slot.clone();
-    tokio::spawn(async move {
+    host.spawn(async move {
         let (dir, workspace) = (&leaving.host.run_dir, &leaving.spec.workspace);
         if let Err(error) = leaving.stop().await {
             tracing::error!(%workspace, %error, "cannot end the process of a workspace that is no longer configured");
@@ -95,7 +95,7 @@ fn end(pid: Pid, record: &Record) {
 /// the latest that it can have been.
 async fn note_gone(slot: &Arc<Slot>, record: Record) {
     let ended = slot.note_end(record, None).await;
-    let slot = slot.clone();
+    let reporter = slot.clone();
     // The host takes events only once it is up.
-    tokio::spawn(async move { slot.report_end(ended).await });
+    slot.host.spawn(async move { reporter.report_end(ended).await });
 }

@@ -34,6 +34,7 @@ use std::{
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -50,6 +51,7 @@ use reprieve_core::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::mpsc,
+    time::sleep,
 };
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
@@ -59,6 +61,10 @@ pub use self::{
     spec::{Listen, Output, ProcessSpec},
     trampoline::exec_child_if_asked,
 };
+
+/// Two seconds in all: far more than a process takes from its birth to `exec`.
+const LOCK_TRIES: u32 = 100;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// What the backend needs of its host.
 pub struct ProcessesOptions {
@@ -130,8 +136,6 @@ pub struct Processes {
     /// out.
     leaving: Vec<Arc<Slot>>,
     host: Arc<Host>,
-    /// One host at a time.
-    _lock: File,
     _copying: AbortOnDropHandle<()>,
 }
 
@@ -150,14 +154,14 @@ impl Processes {
     ) -> Result<Self, OpenFailure> {
         let run_dir = folder(&options.state_dir, "run")?;
         let log_dir = folder(&options.state_dir, "log")?;
-        let lock = lock(&run_dir)?;
+        let lock = lock(&run_dir).await?;
         let copying = output::follow(log_dir.clone())
             .map_err(|source| OpenFailure::Unusable { path: log_dir.clone(), source })?;
         let boot_id = proc::boot_id()
             .map_err(|source| OpenFailure::Unusable { path: "/proc".into(), source })?;
         let records = record::read_all(&run_dir)
             .map_err(|(path, source)| OpenFailure::BrokenRecord { path, source })?;
-        let host = Arc::new(Host::new(options, run_dir, log_dir, boot_id));
+        let host = Arc::new(Host::new(options, run_dir, log_dir, boot_id, lock));
         let mut slots = BTreeMap::new();
         for spec in specs {
             let workspace = spec.workspace.clone();
@@ -173,7 +177,7 @@ impl Processes {
                 None => leaving.push(adopt::send_away(&host, record).await?),
             }
         }
-        Ok(Self { slots, leaving, host, _lock: lock, _copying: copying })
+        Ok(Self { slots, leaving, host, _copying: copying })
     }
 
     /// The run of a workspace, if one lasts: started by this host or taken over
@@ -197,6 +201,12 @@ impl Processes {
     fn slot(&self, workspace: &WorkspaceId) -> Result<Arc<Slot>, RestartFailure> {
         let not_ours = || RestartFailure::NotOurs { workspace: workspace.clone() };
         self.slots.get(workspace).cloned().ok_or_else(not_ours)
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        self.host.is_dropped.cancel();
     }
 }
 
@@ -240,16 +250,21 @@ fn folder(state_dir: &Path, name: &str) -> Result<PathBuf, OpenFailure> {
     }
 }
 
-/// The kernel lets go of it when this host dies, however it dies.
-fn lock(run_dir: &Path) -> Result<File, OpenFailure> {
+/// The kernel lets go of it when this host dies, however it dies. A trampoline
+/// that the last host was just starting may hold it a moment longer, until its
+/// `exec`.
+async fn lock(run_dir: &Path) -> Result<File, OpenFailure> {
     let path = run_dir.join(".lock");
     let unusable = |source| OpenFailure::Unusable { path: path.clone(), source };
     let file = File::options().create(true).append(true).open(&path).map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenFailure::InUse { path }),
-        Err(TryLockError::Error(source)) => Err(OpenFailure::Unusable { path, source }),
+    for _ in 0..LOCK_TRIES {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+        }
     }
+    Err(OpenFailure::InUse { path })
 }
 
 /// For kernel objects of which it is only asked whether they have news.

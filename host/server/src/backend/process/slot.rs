@@ -2,6 +2,7 @@
 //! one at a time.
 
 use std::{
+    fs::File,
     io,
     path::PathBuf,
     sync::{
@@ -24,6 +25,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::timeout,
 };
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::{
@@ -52,6 +54,10 @@ pub(super) struct Host {
     pub(super) ports: Ports,
     /// Set once, at shutdown: no run begins any more.
     pub(super) is_closing: AtomicBool,
+    /// Ends whatever the backend still watches.
+    pub(super) is_dropped: CancellationToken,
+    /// One host at a time. Whoever may still write a record holds on to it.
+    _lock: File,
 }
 
 impl Host {
@@ -60,6 +66,7 @@ impl Host {
         run_dir: PathBuf,
         log_dir: PathBuf,
         boot_id: String,
+        lock: File,
     ) -> Self {
         let ProcessesOptions { state_dir: _, clock, events, trampoline } = options;
         Self {
@@ -71,7 +78,14 @@ impl Host {
             boot_id,
             ports: Ports::default(),
             is_closing: AtomicBool::new(false),
+            is_dropped: CancellationToken::new(),
+            _lock: lock,
         }
+    }
+
+    /// Until it is done, or the backend is dropped.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        tokio::spawn(self.is_dropped.clone().run_until_cancelled_owned(work));
     }
 }
 
@@ -296,7 +310,7 @@ impl Slot {
             lasting: Some(Lasting { leader: leader.clone(), is_over }),
         });
         let slot = self.clone();
-        tokio::spawn(async move {
+        self.host.spawn(async move {
             let exit_code = leader.ended().await;
             let ended = slot.note_end(record, exit_code).await;
             over.send_replace(true);
@@ -356,8 +370,9 @@ impl Slot {
     }
 
     async fn save(&self, record: &Record) -> io::Result<()> {
-        let (record, dir) = (record.clone(), self.host.run_dir.clone());
-        tokio::task::spawn_blocking(move || record.write(&dir)).await.map_err(io::Error::other)?
+        let (record, host) = (record.clone(), self.host.clone());
+        let written = tokio::task::spawn_blocking(move || record.write(&host.run_dir)).await;
+        written.map_err(io::Error::other)?
     }
 
     /// Where to knock: only a run within its boot grace that was not seen to
