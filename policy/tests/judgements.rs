@@ -1,5 +1,7 @@
 //! Every row of `judgements.toml`, natively.
 
+#![allow(clippy::expect_used, reason = "a test that cannot go on may say so by panicking")]
+
 use std::collections::BTreeSet;
 
 use reprieve_default_policy::{DefaultPolicy, Reason};

@@ -9,8 +9,10 @@ use reprieve_core::{
     judgement::ForwardFailure,
     queue::{StoredAnswer, StoredRequest},
 };
-use reprieve_server::supervisor::{Courier, DeliveryFailure};
-use url::Url;
+use reprieve_server::{
+    proxy::{DeliveryFailure, fleet::Route},
+    supervisor::Courier,
+};
 
 use crate::FakeRuntime;
 
@@ -36,12 +38,12 @@ impl Courier for FakeCourier {
     async fn deliver(
         &self,
         workspace: &WorkspaceId,
-        _address: &Url,
+        _route: &Route,
         request: &StoredRequest,
     ) -> Result<StoredAnswer, DeliveryFailure> {
         if !self.runtime.is_up(workspace) {
             let detail = "connection refused".to_owned();
-            return Err(DeliveryFailure { failure: ForwardFailure::Refused, detail });
+            return Err(DeliveryFailure { failure: Some(ForwardFailure::Refused), detail });
         }
         self.delivered.lock().push((workspace.clone(), request.clone()));
         Ok(StoredAnswer { status: 200, headers: vec![], body: b"{}".to_vec() })

@@ -46,10 +46,12 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// The root of the repository.
+/// The root of the repository: of the checkout that runs this, which need not be
+/// the one that built it.
 fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    here.parent().unwrap_or(here).to_owned()
+    let built_in = env!("CARGO_MANIFEST_DIR");
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| built_in.into());
+    Path::new(&here).parent().unwrap_or(Path::new(built_in)).to_owned()
 }
 
 /// Tells a person what goes on.

@@ -27,6 +27,8 @@ const PROFILE: &str = "component";
 const STACK_BYTES: u32 = 16 * 1024;
 /// All that a policy may import.
 const PACKAGE: &str = "reprieve:policy";
+/// What a policy must export, in any version.
+const GUARD: &str = "reprieve:policy/guard@";
 
 /// A policy of this repository.
 struct Source {
@@ -118,7 +120,8 @@ fn rust_flags(root: &Path) -> Result<String> {
     Ok(flags.join("\u{1f}"))
 }
 
-/// Makes a component of a core module and refuses imports beyond the contract.
+/// Makes a component of a core module. Refuses what imports more than the
+/// contract, or does not export the guard.
 fn componentize(module: &[u8]) -> Result<Vec<u8>> {
     let bytes = ComponentEncoder::default().validate(true).module(module)?.encode()?;
     let DecodedWasm::Component(resolve, world) = wit_component::decode(&bytes)? else {
@@ -131,6 +134,11 @@ fn componentize(module: &[u8]) -> Result<Vec<u8>> {
             "it imports {name}; a policy may import {PACKAGE} alone"
         );
     }
+    let mut exports = resolve.worlds[world].exports.keys();
+    ensure!(
+        exports.any(|key| resolve.name_world_key(key).starts_with(GUARD)),
+        "it does not export {GUARD}"
+    );
     Ok(bytes)
 }
 

@@ -125,6 +125,11 @@ pub struct Signs {
 impl Signs {
     /// Enough to learn a cadence, few enough for a million workspaces.
     pub const MAX_INTERVALS: usize = 8;
+
+    /// The newest sign of either kind, of whatever life.
+    pub fn newest(&self) -> Option<UnixMillis> {
+        self.beat.map(|(at, _)| at).max(self.contact.map(|(at, _)| at))
+    }
 }
 
 /// Keeps signs of life.

@@ -21,27 +21,26 @@ pub struct Description {
 
 /// The error says what is wrong with which part.
 pub(crate) fn checked(told: guard::Description) -> Result<Description, String> {
-    code("the name", &told.name)?;
-    sentence("the version", &told.version)?;
-    sentence("the summary", &told.summary)?;
-    let bytes = told.settings_schema.len();
+    let guard::Description { name, version, summary, settings_schema: schema, reasons } = told;
+    code("the name", &name)?;
+    sentence("the version", &version)?;
+    sentence("the summary", &summary)?;
+    let bytes = schema.len();
     if bytes > MAX_SCHEMA_BYTES {
         return Err(format!(
             "the settings schema has {bytes} bytes, {MAX_SCHEMA_BYTES} are allowed"
         ));
     }
-    let settings_schema: Value = serde_json::from_str(&told.settings_schema)
+    let settings_schema: Value = serde_json::from_str(&schema)
         .map_err(|error| format!("the settings schema is not JSON: {error}"))?;
     if !settings_schema.is_object() {
         return Err("the settings schema is not a JSON object".to_owned());
     }
-    let reasons = reasons(told.reasons)?;
-    let guard::Description { name, version, summary, .. } =
-        guard::Description { reasons: Vec::new(), ..told };
+    let reasons = checked_reasons(reasons)?;
     Ok(Description { name, version, summary, settings_schema, reasons })
 }
 
-fn reasons(told: Vec<guard::Reason>) -> Result<Vec<Reason>, String> {
+fn checked_reasons(told: Vec<guard::Reason>) -> Result<Vec<Reason>, String> {
     if !(1..=MAX_REASONS).contains(&told.len()) {
         return Err(format!("it declares {} reasons, 1 to {MAX_REASONS} are allowed", told.len()));
     }

@@ -18,8 +18,8 @@ use crate::{
     EngineFailure, Limits, LoadFailure, Policy, cache::Cache, contract, load, store::State,
 };
 
-/// How often guests may look at the time. Half of a wake-up per millisecond
-/// costs nothing measurable and ends a loop within a tick of its deadline.
+/// How often running guests are looked at: a loop ends within two ticks of its
+/// deadline.
 const TICK: Duration = Duration::from_millis(2);
 
 /// Policies that may be loaded at once: the one in force, the one before, and
@@ -43,7 +43,8 @@ pub struct EngineOptions {
     pub pooling: bool,
     /// Guest calls that run at the same moment, in all policies together.
     pub parallel_calls: usize,
-    /// The most memory that [`Limits::memory_bytes`] may allow.
+    /// The most memory that one instance may have; larger
+    /// [`Limits::memory_bytes`] are cut to it.
     pub max_memory_bytes: usize,
 }
 
@@ -145,8 +146,8 @@ impl Drop for Place {
     }
 }
 
-/// How many ticks a call of that length may see. One more, because the first
-/// tick comes at any moment.
+/// How many ticks a call of that length may see; the next one ends it. The first
+/// comes at any moment, so a call gets up to one tick more than its deadline.
 pub(crate) fn ticks(deadline: Duration) -> u32 {
     let ticks = deadline.as_micros().div_ceil(TICK.as_micros());
     u32::try_from(ticks).unwrap_or(u32::MAX).max(1)

@@ -12,7 +12,7 @@ use std::{error::Error as _, sync::Arc, time::Duration};
 
 use reprieve_core::{
     decision::{Cost, GenerationRef, Outcome},
-    evidence::{Exchange, Question},
+    evidence::{Answer, Exchange, Question},
     judgement::{Attempt, Call, Reason},
     ports::Witness,
     time::UnixMillis,
@@ -278,17 +278,13 @@ impl Witness for Record {
         UnixMillis::default()
     }
 
-    fn at_hand(
-        &self,
-        question: &Question,
-        _now: UnixMillis,
-    ) -> Option<reprieve_core::evidence::Answer> {
+    fn at_hand(&self, question: &Question, _now: UnixMillis) -> Option<Answer> {
         let exchange = self.0.iter().find(|exchange| exchange.question == *question);
         exchange.map(|exchange| exchange.answer.clone())
     }
 
     /// Never asked: a replay has one pass.
-    async fn fetch(&self, question: &Question) -> reprieve_core::evidence::Answer {
+    async fn fetch(&self, question: &Question) -> Answer {
         pass::placeholder(question)
     }
 }

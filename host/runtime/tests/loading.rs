@@ -193,7 +193,10 @@ fn a_compiled_policy_is_found_again_and_a_damaged_one_made_anew() {
 
 #[test]
 fn policies_are_counted_and_make_room_when_they_go() {
-    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache_dir = Some(dir.path().join("cache"));
+    let options = EngineOptions { cache_dir, ..EngineOptions::default() };
+    let engine = Engine::new(options).expect("an engine");
     let load = || engine.load(DEFAULT, Limits::default());
     let mut policies: Vec<_> = (0..16).map(|_| load().expect("a place")).collect();
     assert!(matches!(load(), Err(LoadFailure::TooMany { limit: 16 })));

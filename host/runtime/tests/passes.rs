@@ -20,7 +20,7 @@ use reprieve_core::{
     time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{Engine, EngineOptions, Limits, replay};
-use support::{REFUSED, Scene, any::any_facts, facts, who};
+use support::{ENGINE, REFUSED, Scene, any::any_facts, facts, who};
 use tokio::sync::Notify;
 
 fn on_virtual_time<T>(run: impl Future<Output = T>) -> T {
@@ -134,7 +134,9 @@ impl Witness for Stalled {
 #[tokio::test(start_paused = true)]
 async fn ten_thousand_judgements_that_wait_for_a_probe_hold_no_instance() {
     const JUDGEMENTS: usize = 10_000;
-    let generation = Arc::new(support::unruly("ask-again"));
+    // Its own policy: the others' tests are at work with the shared one.
+    let policy = ENGINE.load(support::UNRULY, Limits::default()).expect("the unruly policy");
+    let generation = Arc::new(support::told(&policy, "ask-again").expect("a generation"));
     let stalled = Arc::new(Stalled {
         waiting: AtomicUsize::new(0),
         expected: JUDGEMENTS,

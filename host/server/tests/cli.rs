@@ -1,6 +1,8 @@
 //! The command line as people and scripts meet it: exit codes, messages, pipes.
 //! Starts the real binary; nothing here needs a running host.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on may say so by panicking")]
+
 use std::{
     io::Read as _,
     path::Path,

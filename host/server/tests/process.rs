@@ -1,9 +1,13 @@
 //! The process backend on real processes: what is promised at the top of
 //! `backend/process/mod.rs`, one test for each promise.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+#![allow(clippy::print_stdout, reason = "a host that is to be killed speaks to its killer")]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
@@ -418,11 +422,12 @@ struct Victim {
 
 impl Victim {
     /// Begins one life after the other, as many as told, and waits.
-    fn start(state_dir: &Path, lives: u64, script: &str) -> std::io::Result<Self> {
+    fn start(state_dir: &Path, lives: Range<u64>, script: &str) -> std::io::Result<Self> {
         let mut process = Command::new(std::env::current_exe()?)
             .args(["--exact", "the_host_that_gets_killed", "--nocapture"])
             .env(VICTIM, state_dir)
-            .env("VICTIM_LIVES", lives.to_string())
+            .env("VICTIM_FIRST_LIFE", lives.start.to_string())
+            .env("VICTIM_END_OF_LIVES", lives.end.to_string())
             .env("VICTIM_SCRIPT", script)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -450,13 +455,14 @@ impl Victim {
 #[tokio::test]
 async fn the_host_that_gets_killed() -> Outcome {
     let Some(state_dir) = std::env::var_os(VICTIM) else { return Ok(()) };
-    let lives: u64 = std::env::var("VICTIM_LIVES")?.parse()?;
+    let number =
+        |name| -> Result<u64, Box<dyn std::error::Error>> { Ok(std::env::var(name)?.parse()?) };
+    let lives = number("VICTIM_FIRST_LIFE")?..number("VICTIM_END_OF_LIVES")?;
     let spec = shell(&std::env::var("VICTIM_SCRIPT")?);
     let (processes, _events) =
         open(Path::new(&state_dir), Arc::new(TestClock::default()), vec![spec]).await?;
-    let first = processes.run(&workspace()).map_or(0, |run| run.life.0);
-    for life in 1..=lives {
-        processes.restart(&order(first + life)).await?;
+    for life in lives {
+        processes.restart(&order(life)).await?;
         // The harness has printed the test's name without a line end.
         println!("\nbegan {}", pid_of(&processes).as_raw_nonzero());
     }
@@ -466,7 +472,7 @@ async fn the_host_that_gets_killed() -> Outcome {
 #[tokio::test]
 async fn a_child_of_a_killed_host_is_taken_over() -> Outcome {
     let bench = Bench::new()?;
-    let mut victim = Victim::start(bench.dir.path(), 1, "exec sleep 1000")?;
+    let mut victim = Victim::start(bench.dir.path(), 1..2, "exec sleep 1000")?;
     let pid = victim.began();
     victim.kill()?;
     let (processes, mut events) = bench.open(vec![shell("exec sleep 1000")]).await?;
@@ -489,7 +495,7 @@ async fn a_child_of_a_killed_host_is_taken_over() -> Outcome {
 #[tokio::test]
 async fn a_taken_over_child_is_replaced_by_the_next_life() -> Outcome {
     let bench = Bench::new()?;
-    let mut victim = Victim::start(bench.dir.path(), 1, "exec sleep 1000")?;
+    let mut victim = Victim::start(bench.dir.path(), 1..2, "exec sleep 1000")?;
     let pid = victim.began();
     victim.kill()?;
     let (processes, _events) = bench.open(vec![shell("exec sleep 1000")]).await?;
@@ -505,7 +511,7 @@ async fn a_child_that_died_with_no_host_is_reported_with_what_it_left_ended() ->
     let bench = Bench::new()?;
     let (path, mut lines) = bench.pipe()?;
     let script = format!("sleep 1000 & echo $! > {}; wait", path.display());
-    let mut victim = Victim::start(bench.dir.path(), 1, &script)?;
+    let mut victim = Victim::start(bench.dir.path(), 1..2, &script)?;
     let leader = victim.began();
     let grandchild = pid(line(&mut lines).await.parse()?);
     victim.kill()?;
@@ -528,7 +534,7 @@ async fn a_child_that_died_with_no_host_is_reported_with_what_it_left_ended() ->
 #[tokio::test]
 async fn a_run_whose_begin_was_not_confirmed_is_ended() -> Outcome {
     let bench = Bench::new()?;
-    let mut victim = Victim::start(bench.dir.path(), 1, "exec sleep 1000")?;
+    let mut victim = Victim::start(bench.dir.path(), 1..2, "exec sleep 1000")?;
     let pid = victim.began();
     victim.kill()?;
     let record = bench.dir.path().join("run/ws-1.json");
@@ -544,7 +550,7 @@ async fn a_run_whose_begin_was_not_confirmed_is_ended() -> Outcome {
 #[tokio::test]
 async fn a_workspace_that_is_no_longer_configured_is_ended_and_forgotten() -> Outcome {
     let bench = Bench::new()?;
-    let mut victim = Victim::start(bench.dir.path(), 1, "exec sleep 1000")?;
+    let mut victim = Victim::start(bench.dir.path(), 1..2, "exec sleep 1000")?;
     let pid = victim.began();
     victim.kill()?;
     let (processes, mut events) = bench.open(Vec::new()).await?;
@@ -575,13 +581,17 @@ fn children_of(state_dir: &Path) -> std::io::Result<Vec<u32>> {
 #[tokio::test]
 async fn a_host_killed_at_any_moment_leaves_no_orphan_and_no_second_child() -> Outcome {
     const ROUNDS: u64 = 50;
+    /// More than it can begin before it is killed.
+    const LIVES_A_ROUND: u64 = 1_000_000;
     let bench = Bench::new()?;
     let script = format!("exec sleep 1000 # {}", bench.dir.path().display());
     // A fixed seed: the same moments in every run, as far as a machine has such.
     let mut moment = 0x9e37_79b9_7f4a_7c15_u64;
     let mut taken_over = 0;
     for round in 0..ROUNDS {
-        let mut victim = Victim::start(bench.dir.path(), u64::MAX / 2, &script)?;
+        let first_life = 1 + round * LIVES_A_ROUND;
+        let mut victim =
+            Victim::start(bench.dir.path(), first_life..first_life + LIVES_A_ROUND, &script)?;
         victim.began();
         moment = moment.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         let until = Instant::now() + Duration::from_micros(moment >> 51);

@@ -42,12 +42,12 @@ inline_schema!(Flag, { "type": "boolean" });
 inline_schema!(Count, { "type": "integer" });
 inline_schema!(Share, { "type": "string", "pattern": "^[0-9]+%$" });
 
-/// Default and range of every setting, as JSON.
-fn ranges() -> Vec<(&'static str, Value, Option<(Value, Value)>)> {
-    fn row<T: Copy>(
-        setting: &Setting<T>,
-        written: impl Fn(T) -> Value,
-    ) -> (&'static str, Value, Option<(Value, Value)>) {
+/// Key, default and, where there is one, range.
+type Described = (&'static str, Value, Option<(Value, Value)>);
+
+/// Every setting, as JSON.
+fn ranges() -> Vec<Described> {
+    fn row<T: Copy>(setting: &Setting<T>, written: impl Fn(T) -> Value) -> Described {
         let Setting { key, default, least, most } = *setting;
         (key, written(default), Some((written(least), written(most))))
     }

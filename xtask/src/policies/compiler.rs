@@ -101,7 +101,7 @@ fn rustc() -> OsString {
 /// Whether the target's core library is installed. Asked of the compiler, since
 /// not every installation is rustup's.
 fn has_target() -> Result<bool> {
-    let folder = output(&rustc(), &["--print", "target-libdir", "--target", TARGET])?;
+    let folder = output(rustc(), &["--print", "target-libdir", "--target", TARGET])?;
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(false);
     };

@@ -12,7 +12,14 @@ const NOWHERE: [(&str, &str); 5] = [
 ];
 
 /// Ways to sleep. Tests run on virtual time or wait for what they wait for.
-const SLEEPS: [&str; 2] = [concat!("thread::sle", "ep("), concat!("time::sle", "ep(")];
+const SLEEPS: [&str; 2] = [THREAD_SLEEP, CLOCK_SLEEP];
+const THREAD_SLEEP: &str = concat!("thread::sle", "ep(");
+/// Costs nothing where the clock is paused.
+const CLOCK_SLEEP: &str = concat!("time::sle", "ep(");
+/// The harness on virtual time.
+const HARNESS: &str = "tests/src/";
+/// What a file says that pauses the clock.
+const PAUSES: [&str; 2] = ["start_paused", "time::pause("];
 
 pub(crate) fn nowhere(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -33,8 +40,12 @@ pub(crate) fn sleeping_tests(files: &[File]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in files.iter().filter(|file| file.is_rust()) {
         let tests_begin = file.tests_begin();
+        let virtual_time =
+            file.path.starts_with(HARNESS) || PAUSES.iter().any(|pause| file.text.contains(pause));
         for (line, code) in file.code_lines().filter(|(line, _)| *line >= tests_begin) {
-            if SLEEPS.iter().any(|sleep| code.contains(sleep)) {
+            let sleeps =
+                |sleep: &str| code.contains(sleep) && !(virtual_time && sleep == CLOCK_SLEEP);
+            if SLEEPS.into_iter().any(sleeps) {
                 findings.push(file.finding(
                     line,
                     "a test sleeps: advance virtual time, or wait for what it waits for",
@@ -70,6 +81,14 @@ mod tests {
             ("an integration test", "tests/tests/x.rs", sleep.clone(), 1),
             ("a crate's test", "host/server/tests/x.rs", tokio.clone(), 1),
             ("a module's test", "host/server/src/x.rs", format!("#[cfg(test)]\n{tokio}"), 1),
+            ("the harness", "tests/src/stage.rs", tokio.clone(), 0),
+            ("a thread in the harness", "tests/src/stage.rs", sleep.clone(), 1),
+            (
+                "a paused clock",
+                "host/server/tests/x.rs",
+                format!("#[tokio::test(start_paused = true)]\n{tokio}"),
+                0,
+            ),
             ("a program", "host/server/src/x.rs", tokio, 0),
             ("a comment", "tests/tests/x.rs", format!("// {sleep}"), 0),
         ] {

@@ -130,7 +130,13 @@ pub(crate) fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8>
 
 /// What is wrong with a folder is put right by naming another one.
 fn open(state_dir: &Path) -> anyhow::Result<DecisionReader> {
-    Ok(DecisionReader::open(state_dir).map_err(UsageError::of)?)
+    let opened = DecisionReader::open(state_dir).with_context(|| {
+        format!(
+            "cannot open the decision log in {}; name a host's folder with --state-dir",
+            state_dir.display()
+        )
+    });
+    Ok(opened.map_err(UsageError::of)?)
 }
 
 /// One decision on one line.

@@ -31,7 +31,7 @@ impl UsageError {
     /// Keeps the sentence and the causes of `error`.
     pub(crate) fn of(error: impl Into<anyhow::Error>) -> Self {
         let error = error.into();
-        Self(error.to_string(), error.source().map(|cause| chain(cause)))
+        Self(error.to_string(), error.source().map(chain))
     }
 }
 

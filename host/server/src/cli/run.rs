@@ -38,6 +38,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let state_dir = args.state.folder_of(&config)?;
     // The embedded configuration runs test agents, with which tricks can be shown.
     let try_it = args.state.config.is_none();
-    wiring::run(wiring::HostOptions { config, policy, state_dir, try_it }).await?;
+    let options = wiring::HostOptions { config, policy, state_dir, try_it, wrap_probe: None };
+    wiring::run(options).await?;
     Ok(output::OK)
 }

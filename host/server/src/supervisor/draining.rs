@@ -9,20 +9,12 @@ use reprieve_core::{
     ports::QueueRefusal,
     queue::{Ending, Item, NewItem, Priority, StoredAnswer, StoredRequest},
 };
-use url::Url;
 
 use super::{Supervisor, tally::cause_name, workspace::Workspace};
+use crate::proxy::{DeliveryFailure, fleet::Route, headers::SYSTEM_CALLER};
 
 /// Items delivered in one go. More wait for the next sign of spare capacity.
 const MAX_DELIVERIES: usize = 1_000;
-
-/// Why an item was not delivered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{detail}")]
-pub struct DeliveryFailure {
-    pub failure: ForwardFailure,
-    pub detail: String,
-}
 
 /// Carries a stored request to a workspace and its answer back.
 #[async_trait]
@@ -30,7 +22,7 @@ pub trait Courier: Send + Sync {
     async fn deliver(
         &self,
         workspace: &WorkspaceId,
-        address: &Url,
+        route: &Route,
         request: &StoredRequest,
     ) -> Result<StoredAnswer, DeliveryFailure>;
 }
@@ -56,8 +48,10 @@ impl Supervisor {
     async fn deliver_waiting(&self, workspace: &Arc<Workspace>) -> Option<ForwardFailure> {
         for _ in 0..MAX_DELIVERIES {
             let route = workspace.route();
-            let address = route.address?;
-            if self.0.stop.is_cancelled() || !route.state.takes_requests() {
+            if self.0.stop.is_cancelled()
+                || route.address.is_none()
+                || !route.state.takes_requests()
+            {
                 return None;
             }
             let item = match self.0.ports.queue.take(workspace.id(), self.now()).await {
@@ -68,7 +62,7 @@ impl Supervisor {
                     return None;
                 }
             };
-            let delivery = self.0.ports.courier.deliver(workspace.id(), &address, &item.request);
+            let delivery = self.0.ports.courier.deliver(workspace.id(), &route, &item.request);
             match delivery.await {
                 Ok(answer) => {
                     self.sign_of_contact(workspace, route.life);
@@ -81,7 +75,7 @@ impl Supervisor {
                         self.0.surroundings.store_failed(self.now());
                         self.0.tally.store_failed();
                     }
-                    return Some(failure.failure);
+                    return failure.failure;
                 }
             }
         }
@@ -110,12 +104,8 @@ impl Supervisor {
         }
         let (now, life) = (self.now(), workspace.life());
         let message_id = format!("reprieve-restart-{}-{}", workspace.id(), life.0);
-        let newest = self.0.ports.heartbeats.at_hand(workspace.id());
-        let newest = newest.and_then(|signs| {
-            let (beat, contact) = (signs.beat.map(|(at, _)| at), signs.contact.map(|(at, _)| at));
-            beat.max(contact)
-        });
-        let silent = match newest {
+        let signs = self.0.ports.heartbeats.at_hand(workspace.id());
+        let silent = match signs.and_then(|signs| signs.newest()) {
             Some(at) => format!("its last sign of life was {} ago", at.age(now)),
             None => "it had given no sign of life".to_owned(),
         };
@@ -161,7 +151,10 @@ fn restart_message(message_id: &str, text: &str) -> StoredRequest {
     StoredRequest {
         method: "POST".to_owned(),
         path: String::new(),
-        headers: vec![("content-type".to_owned(), b"application/json".to_vec())],
+        headers: vec![
+            ("content-type".to_owned(), b"application/json".to_vec()),
+            (SYSTEM_CALLER.to_string(), b"restart".to_vec()),
+        ],
         body: body.to_string().into_bytes(),
     }
 }

@@ -55,9 +55,8 @@ impl Fleet for Supervisor {
     }
 
     fn newest_sign(&self, workspace: &WorkspaceId) -> Option<Millis> {
-        let signs = self.0.ports.heartbeats.at_hand(workspace)?;
-        let newest = signs.beat.map(|(at, _)| at).max(signs.contact.map(|(at, _)| at));
-        newest.map(|at| at.age(self.now()))
+        let newest = self.0.ports.heartbeats.at_hand(workspace)?.newest()?;
+        Some(newest.age(self.now()))
     }
 
     async fn accept(&self, item: NewItem) -> Result<Accepted, QueueRefusal> {

@@ -22,6 +22,12 @@ const MAX_LOOKS: u32 = 10;
 /// How soon a caller may come back while a restart is under way.
 const RETRY_WHILE_RESTARTING: Millis = Millis::from_secs(5);
 
+/// How soon a workspace that could not be seen is judged again.
+const BLIND_AGAIN: Millis = Millis::from_secs(10);
+
+/// Blindness that lasts for so long is worth a person's attention.
+const BLIND_ALERT: Millis = Millis::from_secs(60);
+
 /// A decision, as far as the host goes on with it.
 pub(super) struct Ruled {
     pub(super) decision: DecisionId,
@@ -29,6 +35,8 @@ pub(super) struct Ruled {
     pub(super) outcome: Outcome,
     /// Which run was seen, if one was.
     pub(super) mark: Option<LifeMark>,
+    /// The policy asked the runtime, and the host could not see.
+    blind: bool,
 }
 
 impl Supervisor {
@@ -100,6 +108,7 @@ impl Supervisor {
             self.remember(workspace, note.clone()).await;
         }
         self.suspect(workspace, &decided.outcome, &decided.evidence);
+        let blind = self.note_sight(workspace, &decided.evidence);
         let decision = Decision {
             id: new_decision_id(),
             at,
@@ -118,7 +127,7 @@ impl Supervisor {
         self.log(&decision);
         let (id, outcome) = (decision.id.clone(), decision.outcome.clone());
         self.0.ports.decisions.record(decision).await;
-        Ruled { decision: id, life, outcome, mark: witness.seen() }
+        Ruled { decision: id, life, outcome, mark: witness.seen(), blind }
     }
 
     async fn remember(&self, workspace: &Workspace, note: Vec<u8>) {
@@ -134,6 +143,12 @@ impl Supervisor {
     async fn conclude(&self, workspace: &Arc<Workspace>, trigger: Trigger, ruled: Ruled) -> Judged {
         let now = self.now();
         let finding = match ruled.outcome.verdict() {
+            // ALIVE for want of sight is no health: it is asked again until the
+            // host sees.
+            Verdict::Alive if ruled.blind => {
+                self.leave_alone(workspace, ruled.life, BLIND_AGAIN);
+                Finding::Alive
+            }
             Verdict::Alive => {
                 workspace.timers.clear_judge();
                 let steps = workspace.live.lock().incident.alive(ruled.life, now);
@@ -212,6 +227,34 @@ impl Supervisor {
             }
             admission @ (Admission::Admit | Admission::Drop) => admission,
         }
+    }
+
+    /// Keeps the book on workspaces that cannot be seen, and raises the alert if
+    /// that lasts.
+    fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange]) -> bool {
+        let look = evidence.iter().find_map(|exchange| match &exchange.answer {
+            Answer::Look(look) => Some(look.as_ref().err()),
+            _ => None,
+        });
+        let Some(fault) = look else { return false };
+        let (now, id) = (self.now(), workspace.id());
+        let mut live = workspace.live.lock();
+        match (fault, live.blind_since) {
+            (Some(fault), None) => {
+                live.blind_since = Some(now);
+                tracing::info!(workspace = %id, %fault, "cannot be seen");
+            }
+            (Some(fault), Some(since)) if since.age(now) >= BLIND_ALERT => {
+                tracing::warn!(workspace = %id, %fault, blind_ms = since.age(now).0,
+                    "still cannot be seen; if it is dead, nobody would know");
+            }
+            (None, Some(since)) => {
+                live.blind_since = None;
+                tracing::info!(workspace = %id, blind_ms = since.age(now).0, "can be seen again");
+            }
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        fault.is_some()
     }
 
     /// Keeps the tenant's gauge of suspicion: see `fleet.suspected` in the

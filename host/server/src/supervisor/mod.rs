@@ -34,7 +34,7 @@ use tokio::sync::{Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
-    draining::{Courier, DeliveryFailure},
+    draining::Courier,
     records::{Records, WorkspaceRecord},
     status::WorkspaceStatus,
     tally::Tally,

@@ -11,10 +11,10 @@ use url::Url;
 
 use super::{Supervisor, workspace::Workspace};
 
-/// One workspace at this moment.
+/// One workspace at this moment. Ages are in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkspaceStatus {
-    pub workspace: WorkspaceId,
+    pub id: WorkspaceId,
     pub tenant: TenantId,
     pub kind: String,
     pub state: WorkspaceState,
@@ -24,11 +24,13 @@ pub struct WorkspaceStatus {
     pub revision_stale: bool,
     pub wanted_revision: Revision,
     pub address: Option<Url>,
-    pub last_beat_ago_ms: Option<Millis>,
-    pub last_contact_ago_ms: Option<Millis>,
-    pub last_restart_ago_ms: Option<Millis>,
-    /// Requests that wait.
-    pub queued: Option<u32>,
+    /// Age of the newest heartbeat or contact.
+    pub newest_sign_ms: Option<Millis>,
+    /// For so long the runtime could not be asked about it.
+    pub blind_ms: Option<Millis>,
+    pub last_restart_ms: Option<Millis>,
+    /// Requests that wait. None: the store does not say.
+    pub queue_depth: Option<u32>,
 }
 
 impl Supervisor {
@@ -53,10 +55,10 @@ impl Supervisor {
         let ports = &self.0.ports;
         let signs = ports.heartbeats.at_hand(id).unwrap_or_default();
         let began = ports.restarts.at_hand(id).and_then(|history| history.began);
-        let queued = ports.queue.depth(id).await.ok();
+        let queue_depth = ports.queue.depth(id).await.ok();
         let live = workspace.live.lock();
         WorkspaceStatus {
-            workspace: id.clone(),
+            id: id.clone(),
             tenant: workspace.spec.tenant.clone(),
             kind: workspace.spec.kind.clone(),
             state: live.incident.state(),
@@ -65,10 +67,10 @@ impl Supervisor {
             revision_stale: live.incident.is_revision_stale(),
             wanted_revision: live.incident.wanted_revision(),
             address: live.address().cloned(),
-            last_beat_ago_ms: signs.beat.map(|(at, _)| at.age(now)),
-            last_contact_ago_ms: signs.contact.map(|(at, _)| at.age(now)),
-            last_restart_ago_ms: began.map(|at| at.age(now)),
-            queued,
+            newest_sign_ms: signs.newest().map(|at| at.age(now)),
+            blind_ms: live.blind_since.map(|since| since.age(now)),
+            last_restart_ms: began.map(|at| at.age(now)),
+            queue_depth,
         }
     }
 

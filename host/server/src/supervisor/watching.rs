@@ -59,6 +59,7 @@ impl Supervisor {
             own_word: record.own_word,
             queues_for_itself: record.queues_for_itself.unwrap_or(spec.queues_for_itself),
             mark: record.mark,
+            blind_since: None,
         };
         let workspace = Workspace::new(spec, live);
         let wanted = record.standing == Standing::Wanted;
@@ -150,8 +151,7 @@ impl Supervisor {
         let limit = self.0.current.snapshot().silence_limit(&workspace.who);
         let Some(limit) = limit.filter(|_| unasked) else { return };
         let signs = self.0.ports.heartbeats.at_hand(workspace.id()).unwrap_or_default();
-        let newest = signs.beat.map(|(at, _)| at).max(signs.contact.map(|(at, _)| at));
-        if newest.is_some_and(|at| at.age(self.now()) >= limit) {
+        if signs.newest().is_some_and(|at| at.age(self.now()) >= limit) {
             self.judge_after(workspace, SILENT_AGAIN);
         }
     }

@@ -8,6 +8,7 @@ use reprieve_core::{
     ids::{LifeId, TenantId, WorkspaceId},
     incident::Incident,
     ports::LifeMark,
+    time::UnixMillis,
 };
 use reprieve_runtime::Who;
 use tokio::sync::watch;
@@ -70,6 +71,8 @@ pub(super) struct Live {
     pub(super) queues_for_itself: bool,
     /// Which run the runtime shows, as last seen.
     pub(super) mark: Option<LifeMark>,
+    /// Since when the runtime could not be asked about it.
+    pub(super) blind_since: Option<UnixMillis>,
 }
 
 impl Live {

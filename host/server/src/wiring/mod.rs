@@ -1,0 +1,347 @@
+//! Puts the parts together and runs them as one host.
+//!
+//! Starting goes from what can be refused without a trace (ports, the policy,
+//! the store) to what acts (children, judgements, requests); stopping goes the
+//! other way.
+
+mod courier;
+mod secrets;
+
+use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, bail};
+use reprieve_core::{
+    ids::WorkspaceId,
+    ports::{Clock, Probe},
+    time::Millis,
+};
+use reprieve_runtime::{Current, Engine, EngineOptions, Generation, Limits};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use self::courier::ProxyCourier;
+use crate::{
+    admin,
+    backend::process::{Listen, Output, ProcessSpec, Processes, ProcessesOptions},
+    cli::{self, Welcome},
+    clock::HostClock,
+    config::{Config, WorkspaceConfig, policy::PolicySource, state_dir},
+    proxy::{self, Deliverer, ProxyOptions},
+    store::{Store, StoreOptions},
+    supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
+};
+
+/// Runtime events that wait to be looked at. A full channel delays the reports.
+const EVENTS_KEPT: usize = 1_024;
+
+/// On top of the longest stop grace: what a start itself may take.
+const START_ALLOWANCE: Millis = Millis::from_secs(60);
+
+/// How long judgements and restarts that were begun may take to end when the
+/// host stops.
+const WIND_DOWN: Duration = Duration::from_secs(30);
+
+/// Puts something between the host and what it sees. The stories of `reprieve
+/// demo` inject faults with it that a real runtime cannot be made to show.
+pub type WrapProbe = Box<dyn FnOnce(Arc<dyn Probe>) -> Arc<dyn Probe> + Send>;
+
+/// What to run.
+pub struct HostOptions {
+    pub config: Config,
+    pub policy: PolicySource,
+    pub state_dir: PathBuf,
+    /// Print what to try: the workspaces are test agents.
+    pub try_it: bool,
+    pub wrap_probe: Option<WrapProbe>,
+}
+
+impl std::fmt::Debug for HostOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HostOptions").field("state_dir", &self.state_dir).finish_non_exhaustive()
+    }
+}
+
+/// A host that runs.
+#[derive(Debug)]
+pub struct Host {
+    pub supervisor: Supervisor,
+    pub proxy: SocketAddr,
+    pub admin: SocketAddr,
+    pub policy: String,
+    workspaces: Vec<WorkspaceId>,
+    processes: Arc<Processes>,
+    store: Store,
+    stop: CancellationToken,
+    servers: Vec<JoinHandle<io::Result<()>>>,
+}
+
+/// Runs a host until SIGTERM or SIGINT.
+pub async fn run(options: HostOptions) -> anyhow::Result<()> {
+    let (try_it, state_dir) = (options.try_it, options.state_dir.clone());
+    let workspaces = options.config.workspaces.keys().cloned().collect();
+    let host = Host::start(options).await?;
+    cli::welcome(&Welcome {
+        proxy: base_url(host.proxy)?,
+        admin: base_url(host.admin)?,
+        state_dir,
+        policy: host.policy.clone(),
+        workspaces,
+        try_it,
+    });
+    asked_to_stop().await?;
+    tracing::info!("stopping: running requests end, then the workspaces");
+    host.shutdown().await;
+    Ok(())
+}
+
+impl Host {
+    pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
+        let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
+        let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
+        if !config.admin.listen.ip().is_loopback() {
+            bail!(
+                "admin.listen {} is not on the loopback interface; the operator's listener speaks \
+                 plain HTTP and stays there",
+                config.admin.listen
+            );
+        }
+        let admin_listener = bind(config.admin.listen, "admin.listen").await?;
+        let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
+
+        let generation = load(&config, policy, state_dir.join(state_dir::CACHE)).await?;
+        let description = generation.policy().description();
+        let policy_name = format!("{} {}", description.name, description.version);
+        let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
+        let store_options = StoreOptions { queue_capacity: capacity(&config) };
+        let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
+
+        let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
+        let tokens = tokens(&config, &key);
+        let (events, runtime_events) = mpsc::channel(EVENTS_KEPT);
+        let specs = process_specs(&config, &tokens, &base_url(proxy_at)?)?;
+        let backend = ProcessesOptions::new(state_dir.clone(), Arc::clone(&clock), events);
+        let processes = Arc::new(Processes::open(backend, specs).await?);
+
+        let ports = ports(&config, clock, &store, &processes, wrap_probe);
+        let supervisor =
+            Supervisor::new(ports, Arc::new(Current::new(generation)), behaviour(&config));
+        for (id, workspace) in &config.workspaces {
+            let address = processes.run(id).map(|run| run.address);
+            supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
+        }
+        supervisor.start(runtime_events).await;
+
+        let stop = CancellationToken::new();
+        let operator = secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?;
+        let routers = [
+            (proxy_listener, proxy::router(Arc::new(supervisor.clone()), proxy_options(&config))),
+            (admin_listener, admin::router(supervisor.clone(), &operator)),
+        ];
+        let servers = routers.map(|(listener, router)| {
+            let (options, stop) = (proxy_options(&config), stop.clone());
+            tokio::spawn(async move {
+                proxy::serve(listener, router, &options, stop.cancelled_owned()).await
+            })
+        });
+        Ok(Self {
+            supervisor,
+            proxy: proxy_at,
+            admin: admin_at,
+            policy: policy_name,
+            workspaces: config.workspaces.keys().cloned().collect(),
+            processes,
+            store,
+            stop,
+            servers: servers.into(),
+        })
+    }
+
+    /// Every workspace's process that runs now.
+    pub fn pids(&self) -> BTreeMap<WorkspaceId, u32> {
+        let workspaces = self.workspaces.iter();
+        workspaces.filter_map(|id| Some((id.clone(), self.processes.run(id)?.pid))).collect()
+    }
+
+    /// Ends running requests, then judgements and restarts that were begun, then
+    /// the workspaces, and writes down what is in memory only.
+    pub async fn shutdown(self) {
+        self.stop.cancel();
+        for server in self.servers {
+            if let Ok(Err(error)) = server.await {
+                tracing::warn!(%error, "a listener ended badly");
+            }
+        }
+        if tokio::time::timeout(WIND_DOWN, self.supervisor.stop()).await.is_err() {
+            tracing::warn!("some judgements or restarts were cut off by the shutdown");
+        }
+        self.supervisor.mark_stopped_with_host().await;
+        self.processes.shutdown().await;
+        if self.store.close().await.is_err() {
+            tracing::error!("the last heartbeats and decisions could not be written down");
+        }
+    }
+}
+
+async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!(
+            "cannot listen on {address} ({key}); another program may use the port: stop it, or \
+             choose another one"
+        )
+    })
+}
+
+/// Compiles and checks the policy, and opens a session with everybody's
+/// settings.
+async fn load(
+    config: &Config,
+    policy: PolicySource,
+    cache_dir: PathBuf,
+) -> anyhow::Result<Generation> {
+    let (book, owners) = (config.settings_book(), config.owners());
+    let loaded = tokio::task::spawn_blocking(move || {
+        let options = EngineOptions { cache_dir: Some(cache_dir), ..EngineOptions::default() };
+        let engine = Engine::new(options)?;
+        let loaded = engine
+            .load(policy.bytes(), Limits::default())
+            .with_context(|| format!("policy {}", policy.name()))?;
+        anyhow::Ok(Generation::new(1, loaded, book, &owners)?)
+    });
+    loaded.await.context("the policy could not be loaded")?
+}
+
+fn ports(
+    config: &Config,
+    clock: Arc<dyn Clock>,
+    store: &Store,
+    processes: &Arc<Processes>,
+    wrap_probe: Option<WrapProbe>,
+) -> Ports {
+    let probe: Arc<dyn Probe> = processes.clone();
+    let courier = ProxyCourier {
+        deliverer: Deliverer::new(proxy_options(config)),
+        heartbeats: store.heartbeats.clone(),
+        clock: Arc::clone(&clock),
+    };
+    Ports {
+        clock,
+        probe: match wrap_probe {
+            Some(wrap) => wrap(probe),
+            None => probe,
+        },
+        restarter: processes.clone(),
+        heartbeats: store.heartbeats.clone(),
+        restarts: store.restarts.clone(),
+        memory: store.memory.clone(),
+        queue: store.queue.clone(),
+        decisions: store.decisions.clone(),
+        records: store.workspaces.clone(),
+        courier: Arc::new(courier),
+    }
+}
+
+fn behaviour(config: &Config) -> SupervisorOptions {
+    let graces = config.workspaces.values().map(|workspace| workspace.stop_grace.get());
+    let longest = graces.max().unwrap_or_default();
+    SupervisorOptions {
+        preflight: config.proxy.preflight,
+        restart_deadline: longest.saturating_add(START_ALLOWANCE),
+        max_queue_age: config.queue.max_age.get(),
+        ..SupervisorOptions::default()
+    }
+}
+
+fn proxy_options(config: &Config) -> ProxyOptions {
+    let proxy = &config.proxy;
+    ProxyOptions {
+        public_url: proxy.public_url.clone(),
+        trust_forwarded: proxy.trust_forwarded,
+        bad_statuses: proxy.failed_statuses.0.clone(),
+        queue_on_dead: proxy.queue_on_dead,
+        request_limit_bytes: proxy.body_limit.bytes(),
+        response_limit_bytes: proxy.response_limit.bytes(),
+        connect_timeout: proxy.connect_timeout.get().as_duration(),
+        idle_timeout: proxy.idle_timeout.get().as_duration(),
+        answer_timeout: proxy.answer_timeout.get().as_duration(),
+        max_connections: usize::try_from(proxy.max_connections.get()).unwrap_or(usize::MAX),
+        shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
+        ..ProxyOptions::default()
+    }
+}
+
+fn capacity(config: &Config) -> u32 {
+    u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX)
+}
+
+/// Configured, or made from a key that outlives the host: children that a later
+/// host takes over keep the token that they were given.
+fn tokens(config: &Config, key: &str) -> BTreeMap<WorkspaceId, String> {
+    let token = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
+        let configured = workspace.token.as_ref().map(|token| token.reveal().to_owned());
+        (id.clone(), configured.unwrap_or_else(|| secrets::derived(key, id.as_str())))
+    };
+    config.workspaces.iter().map(token).collect()
+}
+
+fn process_specs(
+    config: &Config,
+    tokens: &BTreeMap<WorkspaceId, String>,
+    proxy: &Url,
+) -> anyhow::Result<Vec<ProcessSpec>> {
+    let reprieve = std::env::current_exe().context("cannot tell where this program is")?;
+    let spec = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
+        let mut env = workspace.env.clone();
+        env.insert("REPRIEVE_TOKEN".to_owned(), tokens[id].clone());
+        env.insert("REPRIEVE_URL".to_owned(), proxy.to_string());
+        ProcessSpec {
+            env,
+            working_dir: workspace.working_dir.clone(),
+            address: workspace.address.clone().map_or(Listen::AnyPort, Listen::Fixed),
+            stop_grace: workspace.stop_grace.get(),
+            boot_grace: workspace.boot_grace.get(),
+            output: workspace.log_file.clone().map_or(Output::HostLog, Output::File),
+            ..ProcessSpec::new(id.clone(), workspace.command_line(&reprieve))
+        }
+    };
+    Ok(config.workspaces.iter().map(spec).collect())
+}
+
+fn workspace_spec(
+    id: &WorkspaceId,
+    workspace: &WorkspaceConfig,
+    token: &str,
+    running_at: Option<Url>,
+) -> WorkspaceSpec {
+    let labels = workspace.labels.iter();
+    WorkspaceSpec {
+        id: id.clone(),
+        tenant: workspace.tenant.clone(),
+        kind: workspace.kind.as_str().to_owned(),
+        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
+        queues_for_itself: workspace.queues_for_itself,
+        token: token.to_owned(),
+        address: workspace.address.clone().or(running_at),
+    }
+}
+
+fn base_url(address: SocketAddr) -> anyhow::Result<Url> {
+    // Who listens on every address is reached on the loopback one.
+    let host = match address.ip() {
+        ip if !ip.is_unspecified() => address.to_string(),
+        ip if ip.is_ipv4() => format!("127.0.0.1:{}", address.port()),
+        _ => format!("[::1]:{}", address.port()),
+    };
+    Ok(Url::parse(&format!("http://{host}/"))?)
+}
+
+async fn asked_to_stop() -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
