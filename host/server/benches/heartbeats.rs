@@ -8,7 +8,11 @@
 //! - the time to accept a request, on disk, with 1, 8 and 64 callers at once,
 //!   beside an append and `fdatasync` of the same bytes for each
 
-#![allow(clippy::print_stdout, clippy::unwrap_used)]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a benchmark speaks to whoever runs it, and gives up by panicking"
+)]
 
 use std::{
     collections::HashMap,

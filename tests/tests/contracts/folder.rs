@@ -221,7 +221,7 @@ async fn decisions_can_be_read_beside_a_running_host_and_after_it() {
     store.decisions.record(recorded.clone()).await;
     store.flush().await.unwrap();
     let beside = DecisionReader::open(folder.path()).unwrap();
-    assert_eq!(beside.list(&all).unwrap(), [recorded.clone()]);
+    assert_eq!(beside.list(&all).unwrap(), std::slice::from_ref(&recorded));
     store.decisions.record(decision(2, "ws", clock.now())).await;
     store.flush().await.unwrap();
     assert_eq!(beside.list(&all).unwrap().len(), 2, "it follows");

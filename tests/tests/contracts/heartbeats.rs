@@ -57,7 +57,7 @@ async fn who_is_silent_for_its_limit_is_named_once(beats: &dyn Heartbeats, host:
     host.clock.advance(Millis::from_secs(100));
     beats.beat(&healthy, LifeId(0), host.now());
     host.clock.advance(Millis::from_secs(80));
-    assert_eq!(beats.overdue(host.now(), 10), [silent.clone()]);
+    assert_eq!(beats.overdue(host.now(), 10), std::slice::from_ref(&silent));
     assert!(beats.overdue(host.now(), 10).is_empty(), "named already");
     beats.watch(&silent, Some(Millis::from_secs(60)), host.now());
     host.clock.advance(Millis::from_secs(60));

@@ -4,6 +4,12 @@
 //!
 //! A new implementation joins by adding a [`Host`] to [`hosts`].
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on may say so by panicking"
+)]
+
 mod clock;
 mod crash;
 mod decisions;
