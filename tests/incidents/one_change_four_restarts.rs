@@ -100,6 +100,7 @@ async fn past_the_window_a_dead_one_is_restarted() {
     stage.pass(Duration::from_secs(50)).await;
     let finding = stage.fail(1, ForwardFailure::Refused).await;
     assert!(matches!(finding, Finding::Restarting { .. }), "{finding:?}");
+    stage.pass(Duration::from_secs(1)).await;
     assert_eq!(stage.restarts().len(), 2);
 }
 

@@ -31,6 +31,8 @@ reprieve_policy::reasons! {
         NotRunning = "not-running",
         /// Its newest heartbeat is older than `liveness_ttl`.
         Silent = "silent",
+        /// Asked in a way that nobody asked in its day: nothing is looked at.
+        Unasked = "unasked",
         /// Every restart is admitted.
         Always = "always",
     }
@@ -127,6 +129,11 @@ impl Policy for CountDebounce {
         if trigger == Trigger::HeartbeatExpired && self.is_silent(evidence) {
             return Judgement::dead(Reason::Silent);
         }
+        // In its day nobody came back to a workspace by himself: a restart that
+        // was carried out was over, and only requests asked.
+        if matches!(trigger, Trigger::Settling | Trigger::Sweep) {
+            return Judgement::alive(Reason::Unasked);
+        }
         match evidence.look() {
             Err(_) => Judgement::alive(Reason::ProbeError),
             Ok(sighting) => match sighting.status {
@@ -197,6 +204,15 @@ mod tests {
         let evidence = FakeEvidence::seen(Status::Running);
         judged(&evidence);
         assert_eq!(evidence.written(), None, "there was nothing to reset");
+    }
+
+    #[test]
+    fn nobody_comes_back_by_himself() {
+        for trigger in [Trigger::Settling, Trigger::Sweep] {
+            let evidence = FakeEvidence::seen(Status::Starting);
+            let judged = CountDebounce::default().judge(&evidence, trigger, Attempt::FIRST);
+            assert_eq!(judged, Judgement::alive(Reason::Unasked));
+        }
     }
 
     #[test]

@@ -26,6 +26,8 @@ reprieve_policy::reasons! {
         ProbeError = "probe-error",
         /// Its newest heartbeat is older than `liveness_ttl`.
         Silent = "silent",
+        /// Asked in a way that nobody asked in its day: nothing is looked at.
+        Unasked = "unasked",
         /// Every restart is admitted.
         Always = "always",
     }
@@ -77,6 +79,11 @@ impl Policy for TrustTheProbe {
         // The monitor of heartbeats was a separate loop that asked no runtime.
         if trigger == Trigger::HeartbeatExpired && self.is_silent(evidence) {
             return Judgement::dead(Reason::Silent);
+        }
+        // In its day nobody came back to a workspace by himself: a restart that
+        // was carried out was over, and only requests asked.
+        if matches!(trigger, Trigger::Settling | Trigger::Sweep) {
+            return Judgement::alive(Reason::Unasked);
         }
         match evidence.look() {
             Err(_) => Judgement::dead(Reason::ProbeError),
@@ -155,6 +162,14 @@ mod tests {
         ] {
             let evidence = FakeEvidence::seen(Status::Running).beat(Millis(age_ms));
             assert_eq!(judged(&evidence, trigger), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn nobody_comes_back_by_himself() {
+        for trigger in [Trigger::Settling, Trigger::Sweep] {
+            let evidence = FakeEvidence::seen(Status::Starting);
+            assert_eq!(judged(&evidence, trigger), Judgement::alive(Reason::Unasked));
         }
     }
 

@@ -41,6 +41,11 @@ pub const RETRY_AFTER_FAILURE: Millis = Millis::from_secs(10);
 /// revision is not lost.
 pub const REVISION_RETRY: Millis = Millis::from_secs(60);
 
+/// How long what is queued waits for a sign of a new life. After it, ALIVE is
+/// enough: a workspace that never beats is served too. As long as the platform
+/// held back its own message after a restart.
+pub const SIGN_CEILING: Millis = Millis::from_secs(60);
+
 /// What a person, or rest for lack of work, made of the workspace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -117,6 +122,8 @@ pub struct Incident {
     wishes: BTreeMap<RestartCause, UnixMillis>,
     /// Down as far as we know: from a death until a sign of the new life.
     offline: bool,
+    /// When this life began, until it gave its first sign.
+    unseen_since: Option<UnixMillis>,
     /// The last judgement was not ALIVE.
     doubted: bool,
     stopping: bool,
@@ -139,6 +146,7 @@ impl Incident {
             phase: Phase::Resting,
             wishes: BTreeMap::new(),
             offline: life == LifeId::default(),
+            unseen_since: None,
             doubted: false,
             stopping: false,
         }
@@ -326,6 +334,7 @@ impl Incident {
                 self.running = revision;
                 self.standing = Standing::Wanted;
                 self.offline = true;
+                self.unseen_since = Some(now);
                 self.doubted = false;
                 self.phase = Phase::Restarting { cause };
                 self.wishes.clear();
@@ -380,9 +389,10 @@ impl Incident {
         if life != self.life {
             return vec![];
         }
+        let first = self.unseen_since.take().is_some();
         match self.phase {
             Phase::Settling => vec![Step::AskSettled],
-            Phase::Resting if self.offline => {
+            Phase::Resting if self.offline || first => {
                 self.offline = false;
                 vec![Step::Drain]
             }
@@ -403,7 +413,12 @@ impl Incident {
             Phase::Settling | Phase::Resting => {
                 self.phase = Phase::Resting;
                 self.offline = false;
-                let mut steps = vec![Step::Drain];
+                let mut steps = vec![match self.unseen_since {
+                    Some(began) if began.age(now) < SIGN_CEILING => {
+                        Step::JudgeAt(began + SIGN_CEILING)
+                    }
+                    Some(_) | None => Step::Drain,
+                }];
                 steps.extend(self.take_up(now));
                 steps
             }

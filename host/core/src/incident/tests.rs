@@ -143,6 +143,18 @@ fn a_sign_of_the_new_life_asks_whether_it_settled() {
 }
 
 #[test]
+fn what_is_queued_waits_for_a_sign_of_the_new_life_or_for_the_ceiling() {
+    let mut incident = running();
+    restart(&mut incident, RestartCause::DeadVerdict, T0);
+    incident.carried_out(LifeId(4), Ok(()), at(1));
+    let ceiling = T0 + SIGN_CEILING;
+    assert_eq!(incident.alive(LifeId(4), at(2)), [Step::JudgeAt(ceiling)], "alive, but unseen");
+    assert_eq!(incident.alive(LifeId(4), ceiling), [Step::Drain], "it never beats");
+    assert_eq!(incident.sign(LifeId(4)), [Step::Drain], "its first sign");
+    assert_eq!(incident.sign(LifeId(4)), []);
+}
+
+#[test]
 fn what_a_person_put_to_rest_stays_at_rest() {
     for (standing, state) in [
         (Standing::Paused, WorkspaceState::Paused),

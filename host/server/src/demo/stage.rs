@@ -35,7 +35,7 @@ busy_retry_after = "3s"
 "#;
 
 /// Shown in the reports of the story's workspaces.
-const TOKEN: &str = "a token of the demo's workspaces";
+const TOKEN: &str = "a-token-of-the-demo-workspaces";
 
 /// Steps of 100 ms in which something that is to come may come.
 const PATIENCE_STEPS: u32 = 400;

@@ -34,10 +34,10 @@ impl Witness for WorkspaceWitness {
             Question::Subject => Some(Answer::Subject(self.workspace.subject())),
             Question::Look => None,
             Question::NewestBeat | Question::NewestContact | Question::Intervals { .. } => {
-                signs().map(|signs| self.from_signs(question, &signs, now))
+                signs().map(|signs| self.told_by_signs(question, &signs, now))
             }
             Question::CurrentLife | Question::RestartCount { .. } => {
-                history().map(|history| self.from_history(question, &history, now))
+                history().map(|history| self.told_by_history(question, &history, now))
             }
             Question::Memory => ports.memory.at_hand(id, now).map(|note| Answer::Memory(Ok(note))),
             Question::Eyesight { since, until } => {
@@ -57,23 +57,23 @@ impl Witness for WorkspaceWitness {
                 return Answer::Look(self.look().await.map(|look| look.sighting));
             }
             Question::NewestBeat => match ports.heartbeats.fetch(id).await {
-                Ok(signs) => self.from_signs(question, &signs, now),
+                Ok(signs) => self.told_by_signs(question, &signs, now),
                 Err(fault) => Answer::NewestBeat(Err(fault)),
             },
             Question::NewestContact => match ports.heartbeats.fetch(id).await {
-                Ok(signs) => self.from_signs(question, &signs, now),
+                Ok(signs) => self.told_by_signs(question, &signs, now),
                 Err(fault) => Answer::NewestContact(Err(fault)),
             },
             Question::Intervals { .. } => match ports.heartbeats.fetch(id).await {
-                Ok(signs) => self.from_signs(question, &signs, now),
+                Ok(signs) => self.told_by_signs(question, &signs, now),
                 Err(fault) => Answer::Intervals(Err(fault)),
             },
             Question::CurrentLife => match ports.restarts.fetch(id).await {
-                Ok(history) => self.from_history(question, &history, now),
+                Ok(history) => self.told_by_history(question, &history, now),
                 Err(fault) => Answer::CurrentLife(Err(fault)),
             },
             Question::RestartCount { .. } => match ports.restarts.fetch(id).await {
-                Ok(history) => self.from_history(question, &history, now),
+                Ok(history) => self.told_by_history(question, &history, now),
                 Err(fault) => Answer::RestartCount(Err(fault)),
             },
             Question::Memory => Answer::Memory(ports.memory.fetch(id, now).await),
@@ -102,7 +102,7 @@ impl WorkspaceWitness {
         self.seen.lock().clone()
     }
 
-    fn from_signs(&self, question: &Question, signs: &Signs, now: UnixMillis) -> Answer {
+    fn told_by_signs(&self, question: &Question, signs: &Signs, now: UnixMillis) -> Answer {
         let life = self.workspace.life();
         let beat = |sign: Option<(UnixMillis, LifeId)>| {
             sign.map(|(at, of)| Beat { age: at.age(now), this_life: of == life })
@@ -120,7 +120,7 @@ impl WorkspaceWitness {
         }
     }
 
-    fn from_history(
+    fn told_by_history(
         &self,
         question: &Question,
         history: &RestartHistory,
