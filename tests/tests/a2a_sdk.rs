@@ -9,184 +9,116 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    process::Stdio,
     time::Duration,
 };
 
-use async_trait::async_trait;
-use parking_lot::Mutex;
-use reprieve_core::{
-    evidence::Status,
-    ids::{LifeId, QueueId, Revision, WorkspaceId},
-    incident::WorkspaceState,
-    judgement::{ForwardFailure, RestartCause},
-    ports::{Accepted, Probe as _, QueueRefusal, RestartOrder, Restarter as _},
-    queue::{Item, NewItem},
-    time::Millis,
-};
-use reprieve_server::{
-    backend::process::{Output, ProcessSpec, Processes, ProcessesOptions},
-    clock::HostClock,
-    proxy::{
-        ProxyOptions,
-        fleet::{Fleet, Heartbeat, Judged, Registration, ReportRefused, Route},
-        router, serve,
-    },
-};
 use serde_json::Value;
 use tokio::{
-    net::TcpListener,
-    process::Command,
-    sync::{mpsc, oneshot},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
     time::{interval, timeout},
 };
 
 /// Python and its imports take seconds on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK_EVERY: Duration = Duration::from_millis(20);
-const WORKSPACE: &str = "ws-1";
-const TOKEN: &str = "token-of-ws-1-0123456789";
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Client script, its environment, and how it names a completed task.
 const CLIENTS: [(&str, &str, &str); 2] =
     [("client_v1.py", "v1", "TASK_STATE_COMPLETED"), ("client_v03.py", "v03", "completed")];
 
-/// One child process and nothing that judges: no forward may fail here.
-struct OneWorkspace {
-    processes: Processes,
-    beats: Mutex<Vec<(Option<String>, Heartbeat)>>,
-}
-
-#[async_trait]
-impl Fleet for OneWorkspace {
-    fn route(&self, workspace: &WorkspaceId) -> Option<Route> {
-        let run = self.processes.run(workspace)?;
-        Some(Route {
-            tenant: "default".parse().unwrap(),
-            life: run.life,
-            state: WorkspaceState::Online,
-            address: Some(run.address),
-            owned: true,
-            queues_for_itself: false,
-        })
-    }
-
-    async fn forward_failed(&self, _: &WorkspaceId, _: LifeId, failure: ForwardFailure) -> Judged {
-        panic!("a forward failed: {failure:?}")
-    }
-
-    async fn preflight(&self, _: &WorkspaceId) -> Option<Judged> {
-        None
-    }
-
-    fn answered(&self, _: &WorkspaceId, _: LifeId) {}
-
-    fn newest_sign(&self, _: &WorkspaceId) -> Option<Millis> {
-        None
-    }
-
-    async fn accept(&self, _: NewItem) -> Result<Accepted, QueueRefusal> {
-        Err(QueueRefusal::Unavailable)
-    }
-
-    async fn item(&self, _: &QueueId) -> Result<Option<Item>, QueueRefusal> {
-        Ok(None)
-    }
-
-    async fn wake(&self, _: &WorkspaceId) {}
-
-    async fn register(
-        &self,
-        _: &WorkspaceId,
-        _: Option<&str>,
-        _: Registration,
-    ) -> Result<(), ReportRefused> {
-        Ok(())
-    }
-
-    async fn heartbeat(
-        &self,
-        _: &WorkspaceId,
-        token: Option<&str>,
-        heartbeat: Heartbeat,
-    ) -> Result<(), ReportRefused> {
-        self.beats.lock().push((token.map(str::to_owned), heartbeat));
-        Ok(())
-    }
-}
-
-/// The proxy over TCP in front of one real child process.
-struct Stand {
-    fleet: Arc<OneWorkspace>,
+/// `reprieve run` with one workspace, `ws-1`.
+struct Host {
+    process: Child,
     /// Through the proxy.
     base: String,
-    /// Past it.
-    direct: String,
-    stop: oneshot::Sender<()>,
-    _state: tempfile::TempDir,
+    state: tempfile::TempDir,
 }
 
-impl Stand {
-    async fn start(command: Vec<String>) -> anyhow::Result<Self> {
+impl Host {
+    /// Once the workspace's card can be had.
+    async fn start(command: &[&str]) -> anyhow::Result<Self> {
         let state = tempfile::tempdir()?;
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let proxy = format!("http://{}", listener.local_addr()?);
-        let workspace: WorkspaceId = WORKSPACE.parse()?;
-        let mut spec = ProcessSpec::new(workspace.clone(), command);
-        spec.output = Output::Inherit;
-        spec.env.insert("REPRIEVE_URL".to_owned(), proxy.clone());
-        spec.env.insert("REPRIEVE_TOKEN".to_owned(), TOKEN.to_owned());
-
-        let (events, _) = mpsc::channel(8);
-        let clock = Arc::new(HostClock::start());
-        let mut options = ProcessesOptions::new(state.path().to_owned(), clock, events);
-        options.trampoline = reprieve();
-        let processes = Processes::open(options, vec![spec]).await?;
-        let order = RestartOrder {
-            workspace: workspace.clone(),
-            life: LifeId(1),
-            cause: RestartCause::Operator,
-            revision: Revision(0),
-        };
-        let started = processes.restart(&order).await?;
-        until_it_listens(&processes, &workspace).await?;
-
-        let fleet = Arc::new(OneWorkspace { processes, beats: Mutex::default() });
-        let (stop, stopped) = oneshot::channel::<()>();
-        let routes = router(fleet.clone(), ProxyOptions::default());
-        tokio::spawn(async move {
-            let stopped = async { drop(stopped.await) };
-            serve(listener, routes, &ProxyOptions::default(), stopped).await
-        });
-        Ok(Self {
-            fleet,
-            base: format!("{proxy}/workspaces/{WORKSPACE}"),
-            direct: started.address.map(|url| url.to_string()).unwrap_or_default(),
-            stop,
-            _state: state,
-        })
+        let config = state.path().join("reprieve.toml");
+        std::fs::write(&config, configuration(command))?;
+        let mut process = Command::new(reprieve())
+            .args(["run", "--state-dir"])
+            .arg(state.path())
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = process.stdout.take().expect("a piped stdout");
+        let proxy = timeout(PATIENCE, address_in(stdout)).await??;
+        let host = Self { process, base: format!("http://{proxy}/workspaces/ws-1"), state };
+        timeout(PATIENCE, until_it_answers(&proxy)).await?;
+        Ok(host)
     }
 
-    async fn end(self) {
-        self.fleet.processes.shutdown().await;
-        let _ = self.stop.send(());
+    /// Past the proxy.
+    fn direct(&self) -> String {
+        let record = std::fs::read(self.state.path().join("run/ws-1.json")).unwrap();
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        record["address"].as_str().unwrap().to_owned()
+    }
+
+    /// As an operator would; its children end with it.
+    async fn end(mut self) {
+        let id = self.process.id().expect("it runs").cast_signed();
+        let pid = rustix::process::Pid::from_raw(id).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = timeout(PATIENCE, self.process.wait()).await.expect("it ends").unwrap();
+        assert!(status.success(), "{status}");
     }
 }
 
-/// A Python program tells nobody when it listens: only looking helps.
-async fn until_it_listens(processes: &Processes, workspace: &WorkspaceId) -> anyhow::Result<()> {
-    let mut looks = interval(LOOK_EVERY);
-    let listens = async {
-        loop {
-            looks.tick().await;
-            let look = processes.look(workspace).await?;
-            match look.sighting.status {
-                Status::Starting => {}
-                Status::Running => return Ok(()),
-                status => anyhow::bail!("it is {status:?}"),
-            }
+fn configuration(command: &[&str]) -> String {
+    format!(
+        "[proxy]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+         [workspaces.ws-1]\ncommand = {command:?}\n"
+    )
+}
+
+/// What the host prints for people: `proxy  http://127.0.0.1:1234/workspaces/…`.
+async fn address_in(stdout: tokio::process::ChildStdout) -> anyhow::Result<String> {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Some(line) = lines.next_line().await? {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        if let ["proxy", url, ..] = words[..]
+            && let Some(rest) = url.strip_prefix("http://")
+            && let Some((address, _)) = rest.split_once('/')
+        {
+            // What it prints later must not stall it.
+            tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+            return Ok(address.to_owned());
         }
-    };
-    timeout(PATIENCE, listens).await?
+    }
+    anyhow::bail!("the host ended before it named its address")
+}
+
+/// A Python program tells nobody when it listens: only asking helps.
+async fn until_it_answers(proxy: &str) {
+    let mut looks = interval(LOOK_EVERY);
+    loop {
+        looks.tick().await;
+        if card_status(proxy).await.is_ok_and(|status| status.contains(" 200 ")) {
+            return;
+        }
+    }
+}
+
+async fn card_status(proxy: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(proxy).await?;
+    let request = format!(
+        "GET /workspaces/ws-1/.well-known/agent-card.json HTTP/1.1\r\n\
+         host: {proxy}\r\nconnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    Ok(answer.lines().next().unwrap_or_default().to_owned())
 }
 
 /// The binary that cargo built beside this test.
@@ -195,10 +127,6 @@ fn reprieve() -> PathBuf {
     let binary = test.parent().and_then(Path::parent).unwrap().join("reprieve");
     assert!(binary.exists(), "{} is missing: cargo build --bin reprieve", binary.display());
     binary
-}
-
-fn agent() -> Vec<String> {
-    [reprieve().to_str().unwrap(), "agent"].map(str::to_owned).to_vec()
 }
 
 fn script(name: &str) -> String {
@@ -251,41 +179,24 @@ fn assert_told(case: &str, told: &Value, name: &str, base: &str, completed: &str
 #[tokio::test]
 async fn the_official_clients_talk_to_our_agent_directly_and_through_the_proxy() {
     let Some(venvs) = venvs() else { return };
-    let stand = Stand::start(agent()).await.unwrap();
+    let host = Host::start(&["{reprieve}", "agent"]).await.unwrap();
     for client in CLIENTS {
-        for base in [&stand.direct, &stand.base] {
+        for base in [&host.direct(), &host.base] {
             let told = ask(&venvs, client, base).await;
-            assert_told(&format!("{} at {base}", client.0), &told, WORKSPACE, base, client.2);
+            assert_told(&format!("{} at {base}", client.0), &told, "ws-1", base, client.2);
         }
     }
-    stand.end().await;
+    host.end().await;
 }
 
 #[tokio::test]
 async fn the_official_clients_talk_to_the_official_server_through_the_proxy() {
     let Some(venvs) = venvs() else { return };
-    let server = [python(&venvs, "v1").to_str().unwrap().to_owned(), script("server_v1.py")];
-    let stand = Stand::start(server.to_vec()).await.unwrap();
+    let (python, server) = (python(&venvs, "v1"), script("server_v1.py"));
+    let host = Host::start(&[python.to_str().unwrap(), &server]).await.unwrap();
     for client in CLIENTS {
-        let told = ask(&venvs, client, &stand.base).await;
-        assert_told(client.0, &told, "official-echo", &stand.base, client.2);
+        let told = ask(&venvs, client, &host.base).await;
+        assert_told(client.0, &told, "official-echo", &host.base, client.2);
     }
-    stand.end().await;
-}
-
-#[tokio::test]
-async fn our_agent_beats_through_the_proxy_with_its_token_and_life() {
-    let stand = Stand::start(agent()).await.unwrap();
-    let mut looks = interval(LOOK_EVERY);
-    let beaten = async {
-        while stand.fleet.beats.lock().is_empty() {
-            looks.tick().await;
-        }
-    };
-    timeout(PATIENCE, beaten).await.expect("it beats");
-    let (token, beat) = stand.fleet.beats.lock()[0].clone();
-    assert_eq!(token.as_deref(), Some(TOKEN));
-    assert_eq!(beat.life, Some(LifeId(1)));
-    assert!(beat.spare_capacity.is_some_and(|spare| spare > 0), "{beat:?}");
-    stand.end().await;
+    host.end().await;
 }

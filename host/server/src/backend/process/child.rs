@@ -22,15 +22,14 @@ use tokio::{
 };
 use url::Url;
 
-use super::{readable_fd, spec::ProcessSpec, trampoline};
+use super::{proc, readable_fd, spec::ProcessSpec, trampoline};
 
 /// From letting a trampoline go to its `exec`. Milliseconds on a quiet machine.
 const EXEC_WAIT: Duration = Duration::from_secs(10);
 /// The longest reason for a failed `exec` that is read.
 const MAX_REASON_BYTES: u64 = 1024;
 /// For what is left of a group after its leader's end and SIGKILL. Only a
-/// process that hangs in the kernel, or one whose adoptive parent does not reap
-/// it, takes so long; both hold no port any more.
+/// process that hangs in the kernel takes so long.
 const LEFTOVERS_WAIT: Duration = Duration::from_secs(1);
 const LEFTOVERS_LOOK_EVERY: Duration = Duration::from_millis(5);
 /// As shells report an end by a signal.
@@ -155,7 +154,8 @@ impl Leader {
         }
         let exit_code = self.reap();
         let look = async {
-            while test_kill_process_group(self.pid).is_ok() {
+            // The signal is asked first: it costs nothing, and mostly nobody is left.
+            while test_kill_process_group(self.pid).is_ok() && proc::group_runs(self.pid) {
                 sleep(LEFTOVERS_LOOK_EVERY).await;
             }
         };

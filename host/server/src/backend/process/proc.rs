@@ -25,15 +25,18 @@ pub(super) fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// Whether anybody of a group still runs. The dead whom nobody reaped do not.
+pub(super) fn group_runs(group: Pid) -> bool {
+    let number = group.as_raw_nonzero().get();
+    all_pids().filter_map(stat).any(|stat| stat.group == number && !stat.is_zombie)
+}
+
 /// Processes of a group whose leader is gone that still carry the workspace's
 /// name in their environment. The name is asked for because a group's number
 /// may have been given to strangers since.
 pub(super) fn left_of_group(group: Pid, since_ticks: u64, workspace: &WorkspaceId) -> Vec<Pid> {
-    let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
     let wanted = format!("REPRIEVE_WORKSPACE={workspace}");
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter_map(Pid::from_raw)
+    all_pids()
         .filter(|pid| {
             stat(*pid).is_some_and(|stat| {
                 stat.group == group.as_raw_nonzero().get()
@@ -47,6 +50,13 @@ pub(super) fn left_of_group(group: Pid, since_ticks: u64, workspace: &WorkspaceI
             })
         })
         .collect()
+}
+
+fn all_pids() -> impl Iterator<Item = Pid> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter_map(Pid::from_raw)
 }
 
 /// The second field is the program's name in parentheses and may itself hold
