@@ -372,7 +372,10 @@ impl Incident {
         match outcome {
             // A runtime that did not answer in time may still carry it out.
             Ok(()) | Err(RestartFailure::TimedOut { .. }) => {
-                steps.push(Step::TellWorkspace { cause });
+                // The first start is no restart.
+                if life > LifeId::default().next() {
+                    steps.push(Step::TellWorkspace { cause });
+                }
                 steps.push(Step::AskSettled);
             }
             Err(RestartFailure::NotOurs { .. } | RestartFailure::Refused { .. }) => {

@@ -45,7 +45,7 @@ pub(super) struct Stage {
     pub(super) faults: Arc<Faults>,
     http: Http,
     proxy: Url,
-    events: JoinHandle<()>,
+    events: Option<JoinHandle<()>>,
     _folder: TempDir,
 }
 
@@ -75,14 +75,15 @@ impl Stage {
         })
         .await?;
         let proxy = Url::parse(&format!("http://{}/", host.proxy))?;
-        let events = follow(&host, timeline.clone());
-        let stage = Self { host, faults, http: Http::new(), proxy, events, _folder: folder };
+        let mut stage =
+            Self { host, faults, http: Http::new(), proxy, events: None, _folder: folder };
         timeline.tell("", &format!("{workspaces} agents start, policy {}", stage.policy()))?;
         for number in 1..=workspaces {
             stage.until_answered(number).await?;
         }
         tokio::time::sleep(SETTLE + Duration::from_secs(1)).await;
         timeline.tell("", "all have settled; the story begins")?;
+        stage.events = Some(follow(&stage.host, timeline.clone()));
         Ok(stage)
     }
 
@@ -171,7 +172,9 @@ impl Stage {
     }
 
     pub(super) async fn strike(self) {
-        self.events.abort();
+        if let Some(events) = &self.events {
+            events.abort();
+        }
         self.host.shutdown().await;
     }
 }

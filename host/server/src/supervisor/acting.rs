@@ -80,10 +80,7 @@ impl Supervisor {
                 let (supervisor, of) = (self.clone(), Arc::clone(workspace));
                 self.spawn(async move { supervisor.sweep(&of).await });
             }
-            Step::Drain => {
-                self.announce(workspace.id(), "alive".to_owned());
-                self.drain(workspace);
-            }
+            Step::Drain => self.drain(workspace),
             Step::Stop => self.end_run(workspace),
             Step::JudgeAt(at) => self.judge_after(workspace, self.now_until(at)),
             Step::TakeUpAt(at) => self.take_up_at(workspace, at),

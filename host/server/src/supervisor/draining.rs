@@ -31,7 +31,9 @@ impl Supervisor {
     /// Delivers what waits for this workspace, in the background, unless that is
     /// being done already.
     pub(super) fn drain(&self, workspace: &Arc<Workspace>) {
-        if workspace.draining.swap(true, Ordering::AcqRel) {
+        if !workspace.pace.lock().is_due(self.now())
+            || workspace.draining.swap(true, Ordering::AcqRel)
+        {
             return;
         }
         let (supervisor, of) = (self.clone(), Arc::clone(workspace));
@@ -65,10 +67,12 @@ impl Supervisor {
             let delivery = self.0.ports.courier.deliver(workspace.id(), &route, &item.request);
             match delivery.await {
                 Ok(answer) => {
+                    workspace.pace.lock().succeeded();
                     self.sign_of_contact(workspace, route.life);
                     self.end(workspace, item, answer).await;
                 }
                 Err(failure) => {
+                    workspace.pace.lock().failed(self.now());
                     tracing::info!(workspace = %workspace.id(), item = %item.id, %failure,
                         attempts = item.attempts, "delivery failed");
                     if self.0.ports.queue.put_back(&item.id, &failure.detail).await.is_err() {

@@ -12,7 +12,7 @@ use reprieve_core::{
 };
 use tokio::sync::watch;
 
-use super::{Supervisor, witness::WorkspaceWitness, workspace::Workspace};
+use super::{Supervisor, tally::verdict_name, witness::WorkspaceWitness, workspace::Workspace};
 use crate::proxy::fleet::Judged;
 
 /// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
@@ -124,6 +124,10 @@ impl Supervisor {
             effect: None,
         };
         self.0.tally.decided(&decision);
+        if let Outcome::Judged { verdict, reason } = &decision.outcome {
+            let what = format!("judged {}: {}", verdict_name(*verdict), reason.code);
+            self.announce(workspace.id(), what);
+        }
         self.log(&decision);
         let (id, outcome) = (decision.id.clone(), decision.outcome.clone());
         self.0.ports.decisions.record(decision).await;

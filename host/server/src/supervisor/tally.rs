@@ -49,13 +49,8 @@ impl Tally {
         let mut counts = self.0.lock();
         match &decision.outcome {
             Outcome::Judged { verdict, reason } => {
-                let verdict = match verdict {
-                    Verdict::Alive => "alive",
-                    Verdict::Busy(_) => "busy",
-                    Verdict::Dead => "dead",
-                    Verdict::Recheck(_) => "recheck",
-                };
-                *counts.verdicts.entry(format!("{verdict} {}", reason.code)).or_default() += 1;
+                let verdict = format!("{} {}", verdict_name(*verdict), reason.code);
+                *counts.verdicts.entry(verdict).or_default() += 1;
             }
             Outcome::Ruled { .. } => {}
             Outcome::FellBack { failure, .. } => {
@@ -98,6 +93,15 @@ impl Tally {
 
     pub(super) fn delivered(&self) {
         self.0.lock().delivered += 1;
+    }
+}
+
+pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Alive => "alive",
+        Verdict::Busy(_) => "busy",
+        Verdict::Dead => "dead",
+        Verdict::Recheck(_) => "recheck",
     }
 }
 

@@ -8,7 +8,7 @@ use reprieve_core::{
     ids::{LifeId, TenantId, WorkspaceId},
     incident::Incident,
     ports::LifeMark,
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::Who;
 use tokio::sync::watch;
@@ -58,6 +58,35 @@ pub(super) struct Workspace {
     pub(super) under_way: Mutex<Option<watch::Receiver<Option<Judged>>>>,
     pub(super) timers: Timers,
     pub(super) draining: AtomicBool,
+    pub(super) pace: Mutex<Pace>,
+}
+
+/// Spreads the attempts at delivery: a workspace that beats often must not use
+/// up all of them within a second.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    failures: u32,
+    not_before: UnixMillis,
+}
+
+impl Pace {
+    /// After the first failed delivery; doubled after each further one.
+    const BASE: Millis = Millis::from_secs(5);
+    const CAP: Millis = Millis::from_secs(300);
+
+    pub(super) fn is_due(&self, now: UnixMillis) -> bool {
+        now >= self.not_before
+    }
+
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::default();
+    }
+
+    pub(super) fn failed(&mut self, now: UnixMillis) {
+        let wait = Self::BASE.0.saturating_mul(1 << self.failures.min(16));
+        self.failures += 1;
+        self.not_before = now + Millis(wait.min(Self::CAP.0));
+    }
 }
 
 /// What changes about a workspace.
@@ -95,6 +124,7 @@ impl Workspace {
             under_way: Mutex::default(),
             timers: Timers::default(),
             draining: AtomicBool::default(),
+            pace: Mutex::default(),
             spec,
         })
     }
@@ -126,5 +156,26 @@ impl Workspace {
             address: live.address().cloned(),
             queues_for_itself: live.queues_for_itself,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_attempts_take_more_than_a_minute_and_a_success_forgets() {
+        let mut pace = Pace::default();
+        let mut now = UnixMillis(1_000);
+        for wait_s in [5, 10, 20, 40, 80, 160, 300, 300] {
+            assert!(pace.is_due(now));
+            pace.failed(now);
+            let due = now + Millis::from_secs(wait_s);
+            assert!(!pace.is_due(UnixMillis(due.0 - 1)) && pace.is_due(due), "{wait_s} s");
+            now = due;
+        }
+        pace.failed(now);
+        pace.succeeded();
+        assert!(pace.is_due(now));
     }
 }
