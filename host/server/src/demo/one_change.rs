@@ -23,7 +23,8 @@ pub(super) async fn play(stage: &Stage, timeline: &Timeline) -> anyhow::Result<F
         timeline.tell("ws-1", &format!("a poll while it is pending: {}", got.words()))?;
         findings.expect(got.is_queued(), || format!("a poll got {}", got.words()));
     }
-    stage.until_answered(1).await?;
+    let back = stage.until_back(1).await;
+    findings.expect(back, || "after 1 change it did not come back".to_owned());
     tokio::time::sleep(SETTLE + Duration::from_secs(1)).await;
     let starts = stage.starts() - before;
     findings.expect(starts == 1, || format!("1 change brought {starts} starts"));
@@ -36,7 +37,8 @@ pub(super) async fn play(stage: &Stage, timeline: &Timeline) -> anyhow::Result<F
     stage.revise(1, 3).await?;
     stage.until(|stage| stage.starts() - before >= 2).await;
     let apart = first.elapsed();
-    stage.until_answered(1).await?;
+    let back = stage.until_back(1).await;
+    findings.expect(back, || "after 2 changes it did not come back".to_owned());
     tokio::time::sleep(SETTLE + Duration::from_secs(1)).await;
     let starts = stage.starts() - before;
     findings.expect(starts == 2, || format!("2 changes brought {starts} starts"));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
 use http::Method;
-use reprieve_core::ids::WorkspaceId;
+use reprieve_core::{ids::WorkspaceId, time::Millis};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     config::{Config, policy::PolicySource},
+    proxy::Fleet as _,
     wiring::{Host, HostOptions},
 };
 
@@ -33,6 +34,13 @@ restart_debounce = "6s"
 liveness_ttl = "18s"
 busy_retry_after = "3s"
 "#;
+
+/// From start to listening, where an agent is slow: a tenth of the half minute
+/// that a cloud instance takes.
+pub(super) const SLOW_BOOT: Duration = Duration::from_millis(2_500);
+
+/// A sign no older than this is of an agent that beats, every 500 ms, now.
+const FRESH: Millis = Millis(600);
 
 /// Shown in the reports of the story's workspaces.
 const TOKEN: &str = "a-token-of-the-demo-workspaces";
@@ -79,7 +87,10 @@ impl Stage {
             Self { host, faults, http: Http::new(), proxy, events: None, _folder: folder };
         timeline.tell("", &format!("{workspaces} agents start, policy {}", stage.policy()))?;
         for number in 1..=workspaces {
-            stage.until_answered(number).await?;
+            let signed = stage.until(|stage| stage.newest_sign(number).is_some()).await;
+            if !signed {
+                bail!("{} gave no sign of life within 40 s", ws(number));
+            }
         }
         tokio::time::sleep(SETTLE + Duration::from_secs(1)).await;
         timeline.tell("", "all have settled; the story begins")?;
@@ -125,6 +136,18 @@ impl Stage {
     ) -> anyhow::Result<Got> {
         let url = self.proxy.join(&format!("workspaces/{}{path}", ws(number)))?;
         self.http.send(method, url, token, body).await
+    }
+
+    /// How long ago the workspace gave a sign of life.
+    pub(super) fn newest_sign(&self, number: u32) -> Option<Millis> {
+        self.host.supervisor.newest_sign(&ws(number))
+    }
+
+    /// Waits until a workspace that was restarted beats again, without asking
+    /// it: to some policies a request that fails is a death.
+    pub(super) async fn until_back(&self, number: u32) -> bool {
+        tokio::time::sleep(SLOW_BOOT).await;
+        self.until(|stage| stage.newest_sign(number).is_some_and(|age| age <= FRESH)).await
     }
 
     /// Asks until the workspace answers.
@@ -201,7 +224,7 @@ pub(super) fn ws(number: u32) -> WorkspaceId {
 
 fn configuration(story: Story, workspaces: u32, scaled: bool) -> anyhow::Result<Config> {
     let boot_ms = match story {
-        Story::OneChangeFourRestarts => 2_500,
+        Story::OneChangeFourRestarts => SLOW_BOOT.as_millis(),
         Story::SixContainers | Story::FalseAfterPong => 0,
     };
     let mut text = String::from(

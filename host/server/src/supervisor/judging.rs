@@ -30,9 +30,7 @@ const BLIND_ALERT: Millis = Millis::from_secs(60);
 
 /// A decision, as far as the host goes on with it.
 pub(super) struct Ruled {
-    pub(super) decision: DecisionId,
-    pub(super) life: LifeId,
-    pub(super) outcome: Outcome,
+    pub(super) decision: Decision,
     /// Which run was seen, if one was.
     pub(super) mark: Option<LifeMark>,
     /// The policy asked the runtime, and the host could not see.
@@ -86,15 +84,17 @@ impl Supervisor {
             let attempt = Attempt { number, since_first: first.age(self.now()) };
             let ruled = self.decide(workspace, Call::Judge { trigger, attempt }).await;
             number += 1;
-            let Verdict::Recheck(wait) = ruled.outcome.verdict() else { return ruled };
+            let Verdict::Recheck(wait) = ruled.decision.outcome.verdict() else { return ruled };
             if number >= MAX_LOOKS || self.0.stop.is_cancelled() {
                 return ruled;
             }
+            self.record(ruled.decision, format!("asked again {wait} later")).await;
             tokio::time::sleep(wait.as_duration()).await;
         }
     }
 
-    /// Puts one call to the generation in force, and records what came of it.
+    /// Puts one call to the generation in force. What came of it is recorded by
+    /// whoever acts on it, with what was done.
     pub(super) async fn decide(&self, workspace: &Arc<Workspace>, call: Call) -> Ruled {
         let at = self.now();
         let life = workspace.life();
@@ -129,9 +129,7 @@ impl Supervisor {
             self.announce(workspace.id(), what);
         }
         self.log(&decision);
-        let (id, outcome) = (decision.id.clone(), decision.outcome.clone());
-        self.0.ports.decisions.record(decision).await;
-        Ruled { decision: id, life, outcome, mark: witness.seen(), blind }
+        Ruled { decision, mark: witness.seen(), blind }
     }
 
     async fn remember(&self, workspace: &Workspace, note: Vec<u8>) {
@@ -145,52 +143,67 @@ impl Supervisor {
 
     /// Acts on a verdict.
     async fn conclude(&self, workspace: &Arc<Workspace>, trigger: Trigger, ruled: Ruled) -> Judged {
-        let now = self.now();
-        let finding = match ruled.outcome.verdict() {
+        let (now, life) = (self.now(), ruled.decision.life);
+        let (finding, effect) = match ruled.decision.outcome.verdict() {
             // ALIVE for want of sight is no health: it is asked again until the
             // host sees.
             Verdict::Alive if ruled.blind => {
-                self.leave_alone(workspace, ruled.life, BLIND_AGAIN);
-                Finding::Alive
+                self.leave_alone(workspace, life, BLIND_AGAIN);
+                (Finding::Alive, format!("not seen: asked again {BLIND_AGAIN} later"))
             }
             Verdict::Alive => {
                 workspace.timers.clear_judge();
-                let steps = workspace.live.lock().incident.alive(ruled.life, now);
+                let steps = workspace.live.lock().incident.alive(life, now);
                 self.carry_out(workspace, steps, None).await;
                 self.look_after_silence(workspace, trigger);
-                Finding::Alive
+                (Finding::Alive, "nothing: it is alive".to_owned())
             }
-            Verdict::Busy(wait) => self.leave_alone(workspace, ruled.life, wait),
+            Verdict::Busy(wait) => self.leave_alone(workspace, life, wait),
             // Not decided within the limit.
-            Verdict::Recheck(_) => {
-                self.leave_alone(workspace, ruled.life, Outcome::FALL_BACK_RETRY)
-            }
+            Verdict::Recheck(_) => self.leave_alone(workspace, life, Outcome::FALL_BACK_RETRY),
             Verdict::Dead => {
-                let (_, steps) = workspace.live.lock().incident.dead(ruled.life, now);
+                let (_, steps) = workspace.live.lock().incident.dead(life, now);
                 self.carry_out(workspace, steps, ruled.mark).await;
                 self.finding_of_the_dead(workspace)
             }
         };
-        Judged { decision: ruled.decision, finding }
+        let decision = ruled.decision.id.clone();
+        self.record(ruled.decision, effect).await;
+        Judged { decision, finding }
+    }
+
+    async fn record(&self, mut decision: Decision, effect: String) {
+        decision.effect = Some(effect);
+        self.0.ports.decisions.record(decision).await;
     }
 
     /// BUSY: nobody touches it, and the host asks again by itself.
-    fn leave_alone(&self, workspace: &Arc<Workspace>, life: LifeId, wait: Millis) -> Finding {
+    fn leave_alone(
+        &self,
+        workspace: &Arc<Workspace>,
+        life: LifeId,
+        wait: Millis,
+    ) -> (Finding, String) {
         workspace.live.lock().incident.doubt(life);
         self.judge_after(workspace, wait);
-        Finding::Busy { retry_after: wait }
+        (Finding::Busy { retry_after: wait }, format!("left alone, to be asked again {wait} later"))
     }
 
     /// A restart was begun, or is in flight; or it was not admitted, and then
     /// the caller is told to come back.
-    fn finding_of_the_dead(&self, workspace: &Arc<Workspace>) -> Finding {
-        if workspace.live.lock().incident.is_in_flight() {
-            return Finding::Restarting { retry_after: RETRY_WHILE_RESTARTING };
+    fn finding_of_the_dead(&self, workspace: &Arc<Workspace>) -> (Finding, String) {
+        {
+            let live = workspace.live.lock();
+            if live.incident.is_in_flight() {
+                let effect = format!("a restart is under way: life {}", live.incident.life().0);
+                return (Finding::Restarting { retry_after: RETRY_WHILE_RESTARTING }, effect);
+            }
         }
         if !workspace.timers.judges() {
             self.judge_after(workspace, Outcome::FALL_BACK_RETRY);
         }
-        Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY }
+        let effect = "no restart: it was not admitted, or the life had ended".to_owned();
+        (Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY }, effect)
     }
 
     /// Judges again after so long, unless something clears the doubt before.
@@ -224,13 +237,17 @@ impl Supervisor {
         cause: RestartCause,
     ) -> Admission {
         let ruled = self.decide(workspace, Call::Admit { cause }).await;
-        match ruled.outcome.admission() {
+        let (admission, effect) = match ruled.decision.outcome.admission() {
             Admission::Defer(wait) => {
                 let factor = (self.0.options.jitter_per_mille)();
-                Admission::Defer(Millis(wait.0.saturating_mul(factor) / 1_000))
+                let wait = Millis(wait.0.saturating_mul(factor) / 1_000);
+                (Admission::Defer(wait), format!("put off by {wait}"))
             }
-            admission @ (Admission::Admit | Admission::Drop) => admission,
-        }
+            Admission::Admit => (Admission::Admit, "admitted".to_owned()),
+            Admission::Drop => (Admission::Drop, "dropped and counted".to_owned()),
+        };
+        self.record(ruled.decision, effect).await;
+        admission
     }
 
     /// Keeps the book on workspaces that cannot be seen, and raises the alert if
