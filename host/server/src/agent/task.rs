@@ -180,7 +180,8 @@ impl Tasks {
         Self { life, ..Self::default() }
     }
 
-    /// None: the message is none.
+    /// The same message again is the same task: who delivers it twice, because
+    /// its answer was lost, has it done once. None: the message is none.
     pub(super) fn begin(&self, message: &Value) -> Option<Task> {
         let asked = text_of(message)?;
         let given = |key: &str| message.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -196,6 +197,10 @@ impl Tasks {
             canceled: Arc::default(),
         };
         let mut kept = self.kept.lock();
+        let same = |known: &&Task| known.message_id == task.message_id && known.asked == task.asked;
+        if let Some(known) = kept.iter().find(same) {
+            return Some(known.clone());
+        }
         if kept.len() == MAX_TASKS {
             kept.pop_front();
         }
@@ -265,6 +270,16 @@ mod tests {
         {
             assert_eq!(answer_to(asked), answer, "{asked:?}");
         }
+    }
+
+    #[test]
+    fn a_message_delivered_twice_is_one_task() {
+        let tasks = Tasks::new(None);
+        let first = tasks.begin(&ping()).expect("a message");
+        assert_eq!(tasks.begin(&ping()).expect("a message").id, first.id);
+        let mut other = ping();
+        other["messageId"] = json!("m-2");
+        assert_ne!(tasks.begin(&other).expect("a message").id, first.id);
     }
 
     #[test]

@@ -56,7 +56,7 @@ fn scenes(proxy: &Url, alive: &str, busy: &str, dead: &str) -> String {
   curl {busy_queue}<queue_id>
 
 {dead_label}   it crashes; the next request finds out, 503 restarting; the one after gets PONG.
-  curl --json '{{\"crash\":true}}' {dead_switch} --next -i --json '{PING}' {dead_a2a}
+  curl --json '{{\"crash\":true}}' {dead_switch}; sleep 1; curl -i --json '{PING}' {dead_a2a}
 
 Why it was judged so: reprieve explain last
 ",
