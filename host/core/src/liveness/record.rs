@@ -1,4 +1,4 @@
-//! The signs of life of one workspace in 80 bytes.
+//! The signs of life of one workspace in 64 bytes.
 
 use crate::{
     ids::LifeId,
@@ -20,6 +20,10 @@ pub(super) struct Record {
     /// 0 means none.
     intervals_ms: [u32; Signs::MAX_INTERVALS],
 }
+
+/// A million workspaces are to fit into 400 MB with their names, their deadlines
+/// and the ways to find them.
+const _: () = assert!(size_of::<Record>() <= 64);
 
 impl Record {
     pub(super) fn has_beaten(&self) -> bool {

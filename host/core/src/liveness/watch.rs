@@ -49,6 +49,8 @@ struct Node {
     begun: bool,
 }
 
+const _: () = assert!(size_of::<Node>() <= 32);
+
 impl Default for Node {
     fn default() -> Self {
         Self {
