@@ -143,7 +143,7 @@ fn accepting(criterion: &mut Criterion) {
     let folder = tempfile::tempdir_in(".").unwrap();
     let (store, clock) = runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
-        let options = StoreOptions { queue_capacity: u32::MAX };
+        let options = StoreOptions { queue_capacity: u32::MAX, ..StoreOptions::default() };
         (Store::open(folder.path(), options, Arc::clone(&clock)).await.unwrap(), clock)
     });
     let mut group = criterion.benchmark_group("accept");

@@ -113,7 +113,7 @@ fn check(folder: &Path, said: &[String], round: u32) {
 }
 
 fn options() -> StoreOptions {
-    StoreOptions { queue_capacity: u32::MAX }
+    StoreOptions { queue_capacity: u32::MAX, ..StoreOptions::default() }
 }
 
 /// Not a test by itself: the child of the one above.

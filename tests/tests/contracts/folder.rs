@@ -11,7 +11,8 @@ use reprieve_core::{
     time::Millis,
 };
 use reprieve_server::store::{
-    DATABASE, DecisionReader, HOUSEKEEPING_INTERVAL, Store, StoreOpenFailure, StoreOptions,
+    DATABASE, DecisionReader, HOUSEKEEPING_INTERVAL, Retention, Store, StoreOpenFailure,
+    StoreOptions,
 };
 
 use crate::{TestClock, decisions::decision, queue::new_item, workspace};
@@ -249,4 +250,26 @@ async fn a_failed_write_takes_no_other_with_it() {
         assert_eq!(written.is_ok(), size == 8, "{size} bytes");
     }
     assert_eq!(store.health().faults, 32);
+}
+
+#[tokio::test]
+async fn the_log_keeps_the_newest_decisions_and_no_old_ones() {
+    let clock = TestClock::new();
+    let retention = Retention { newest: 3, max_age: Millis::from_secs(60) };
+    let options = StoreOptions { retention, ..StoreOptions::default() };
+    let store = Store::in_memory(options, clock.clone()).await.unwrap();
+    let all = DecisionFilter { limit: 100, ..DecisionFilter::default() };
+    for number in 0..6 {
+        store.decisions.record(decision(number, "ws", clock.now())).await;
+        store.flush().await.unwrap();
+    }
+    let kept = store.decisions.list(&all).await.unwrap();
+    let kept: Vec<&str> = kept.iter().map(|decision| &*decision.id.0).collect();
+    assert_eq!(kept, ["d-0003", "d-0004", "d-0005"], "the newest three");
+
+    clock.advance(Millis::from_secs(61));
+    store.decisions.record(decision(6, "ws", clock.now())).await;
+    store.flush().await.unwrap();
+    let kept = store.decisions.list(&all).await.unwrap();
+    assert_eq!(kept.len(), 1, "the others are too old");
 }

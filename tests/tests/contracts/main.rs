@@ -71,7 +71,7 @@ impl Host {
 }
 
 async fn hosts() -> [Host; 2] {
-    let options = StoreOptions { queue_capacity: CAPACITY };
+    let options = StoreOptions { queue_capacity: CAPACITY, ..StoreOptions::default() };
     let (clock, other_clock) = (TestClock::new(), TestClock::new());
     let folder = tempfile::tempdir().unwrap();
     let on_disk = Store::open(folder.path(), options, clock.clone()).await.unwrap();

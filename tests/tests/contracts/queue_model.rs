@@ -210,7 +210,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
             let (clock, mut model) = (TestClock::new(), Model::default());
-            let options = StoreOptions { queue_capacity: CAPACITY };
+            let options = StoreOptions { queue_capacity: CAPACITY, ..StoreOptions::default() };
             let store = Store::in_memory(options, clock.clone()).await.unwrap();
             for (later_ms, of, step) in steps {
                 clock.advance(Millis(later_ms));

@@ -32,11 +32,21 @@ const MAX_BUFFERED: usize = 4_096;
 /// Decisions written by one job.
 const MAX_BATCH: usize = 256;
 
-/// Decisions kept at most: about 2 GB.
-const KEEP_NEWEST: i64 = 1_000_000;
+/// How much of the log is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// At most so many decisions, the newest.
+    pub newest: u64,
+    /// None that are older.
+    pub max_age: Millis,
+}
 
-/// How long a decision is kept: two weekends of a person on call.
-const KEEP_FOR: Millis = Millis::from_secs(14 * 24 * 3_600);
+impl Default for Retention {
+    /// A million decisions, about 2 GB, and two weekends of a person on call.
+    fn default() -> Self {
+        Self { newest: 1_000_000, max_age: Millis::from_secs(14 * 24 * 3_600) }
+    }
+}
 
 /// Decisions that one batch removes beyond as many as it adds, so that a log
 /// that is too long shrinks without ever holding up the writer.
@@ -59,15 +69,22 @@ pub struct DecisionLog {
     entries: mpsc::Sender<Entry>,
     writer: Writer,
     readers: Arc<Readers>,
+    retention: Retention,
     lost: Arc<AtomicU64>,
 }
 
 impl DecisionLog {
-    pub(super) fn start(writer: &Writer, readers: &Arc<Readers>, clock: &Arc<dyn Clock>) -> Self {
+    pub(super) fn start(
+        writer: &Writer,
+        readers: &Arc<Readers>,
+        clock: &Arc<dyn Clock>,
+        retention: Retention,
+    ) -> Self {
         let (entries, received) = mpsc::channel(MAX_BUFFERED);
         let lost = Arc::new(AtomicU64::new(0));
-        tokio::spawn(run(received, writer.clone(), Arc::clone(clock), Arc::clone(&lost)));
-        Self { entries, writer: writer.clone(), readers: Arc::clone(readers), lost }
+        let log = run(received, writer.clone(), Arc::clone(clock), retention, Arc::clone(&lost));
+        tokio::spawn(log);
+        Self { entries, writer: writer.clone(), readers: Arc::clone(readers), retention, lost }
     }
 
     /// Decisions that could not be written.
@@ -85,7 +102,8 @@ impl DecisionLog {
 
     /// Removes the oldest beyond the limits, some at a time.
     pub(super) async fn prune(&self, now: UnixMillis) -> Result<(), StoreFault> {
-        self.writer.write(0, move |connection| prune(connection, MAX_BATCH, now)).await
+        let retention = self.retention;
+        self.writer.write(0, move |connection| prune(connection, retention, MAX_BATCH, now)).await
     }
 }
 
@@ -117,6 +135,7 @@ async fn run(
     mut entries: mpsc::Receiver<Entry>,
     writer: Writer,
     clock: Arc<dyn Clock>,
+    retention: Retention,
     lost: Arc<AtomicU64>,
 ) {
     let mut received = Vec::with_capacity(MAX_BATCH);
@@ -132,7 +151,7 @@ async fn run(
             let (size, now) = (batch.len(), clock.now());
             let written = writer.write(size * USUAL_BYTES, move |connection| {
                 save(connection, &batch)?;
-                prune(connection, size + PRUNED_BESIDE, now)
+                prune(connection, retention, size + PRUNED_BESIDE, now)
             });
             if written.await.is_err() {
                 lost.fetch_add(size as u64, Ordering::Relaxed);
@@ -197,14 +216,21 @@ fn save(connection: &Connection, batch: &[Box<Decision>]) -> rusqlite::Result<()
 }
 
 /// Looks only at the oldest, so it costs the same however long the log is.
-fn prune(connection: &Connection, at_most: usize, now: UnixMillis) -> rusqlite::Result<()> {
+fn prune(
+    connection: &Connection,
+    retention: Retention,
+    at_most: usize,
+    now: UnixMillis,
+) -> rusqlite::Result<()> {
+    let oldest = now.0.saturating_sub(retention.max_age.0);
+    let newest = i64::try_from(retention.newest).unwrap_or(i64::MAX);
     connection
         .prepare_cached(
             "DELETE FROM decisions
              WHERE seq IN (SELECT seq FROM decisions ORDER BY seq LIMIT ?1)
                AND (at < ?2 OR seq <= (SELECT max(seq) FROM decisions) - ?3)",
         )?
-        .execute(params![at_most, now.0.saturating_sub(KEEP_FOR.0), KEEP_NEWEST])?;
+        .execute(params![at_most, oldest, newest])?;
     Ok(())
 }
 

@@ -35,7 +35,7 @@ use rusqlite::Connection;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
-    decisions::{DecisionLog, DecisionReader},
+    decisions::{DecisionLog, DecisionReader, Retention},
     folder::{DATABASE, StoreOpenFailure},
     heartbeats::HeartbeatStore,
     memory::MemoryStore,
@@ -54,11 +54,13 @@ pub const HOUSEKEEPING_INTERVAL: Duration = Duration::from_secs(15);
 pub struct StoreOptions {
     /// Items of one workspace that may wait at once.
     pub queue_capacity: u32,
+    /// How much of the log of decisions is kept.
+    pub retention: Retention,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { queue_capacity: CAPACITY }
+        Self { queue_capacity: CAPACITY, retention: Retention::default() }
     }
 }
 
@@ -174,7 +176,7 @@ impl Store {
         let store_queue = QueueStore::new(&writer, &readers, &clock, options.queue_capacity);
         let queue = Arc::new(store_queue);
         let heartbeats = Arc::new(HeartbeatStore::new(&writer, &left.signs, now));
-        let decisions = Arc::new(DecisionLog::start(&writer, &readers, &clock));
+        let decisions = Arc::new(DecisionLog::start(&writer, &readers, &clock, options.retention));
         let housekeeping = tokio::spawn(keep_house(
             Arc::clone(&queue),
             Arc::clone(&heartbeats),

@@ -28,7 +28,7 @@ use crate::{
     clock::HostClock,
     config::{Config, WorkspaceConfig, policy::PolicySource, state_dir},
     proxy::{self, Deliverer, ProxyOptions},
-    store::{Store, StoreOptions},
+    store::{Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
 };
 
@@ -113,7 +113,13 @@ impl Host {
         let description = generation.policy().description();
         let policy_name = format!("{} {}", description.name, description.version);
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
-        let store_options = StoreOptions { queue_capacity: capacity(&config) };
+        let store_options = StoreOptions {
+            queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
+            retention: Retention {
+                newest: config.decisions.capacity.get(),
+                max_age: config.decisions.retention.get(),
+            },
+        };
         let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
@@ -268,10 +274,6 @@ fn proxy_options(config: &Config) -> ProxyOptions {
         shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
         ..ProxyOptions::default()
     }
-}
-
-fn capacity(config: &Config) -> u32 {
-    u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX)
 }
 
 /// Configured, or made from a key that outlives the host: children that a later
