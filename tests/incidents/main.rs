@@ -6,5 +6,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
 mod false_after_pong;
+mod frozen_and_slow;
 mod one_change_four_restarts;
 mod six_containers;

@@ -16,7 +16,7 @@ use reprieve_core::{
 use reprieve_runtime::Current;
 use reprieve_server::{
     clock::HostClock,
-    proxy::fleet::{Fleet, Heartbeat, Registration},
+    proxy::fleet::{Fleet, Heartbeat, Registration, ReportRefused},
     store::{Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
 };
@@ -181,10 +181,16 @@ impl Stage {
     pub async fn revise(&self, number: u32, revision: u64) {
         let registration =
             Registration { revision: Some(Revision(revision)), ..Registration::default() };
-        self.supervisor
-            .register(&ws(number), Some(TOKEN), registration)
-            .await
-            .expect("the registration is taken");
+        self.register(number, registration).await.expect("the registration is taken");
+    }
+
+    /// The workspace reports, with its token.
+    pub async fn register(
+        &self,
+        number: u32,
+        registration: Registration,
+    ) -> Result<(), ReportRefused> {
+        self.supervisor.register(&ws(number), Some(TOKEN), registration).await
     }
 
     pub async fn want_restart(&self, number: u32, cause: RestartCause) -> Wish {
