@@ -96,12 +96,17 @@ fn generated() -> Value {
 #[test]
 fn the_committed_schema_is_what_the_type_says() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/settings.schema.json");
-    let text = serde_json::to_string_pretty(&generated()).unwrap() + "\n";
     if env::var_os("BLESS").is_some() {
+        let text = serde_json::to_string_pretty(&generated()).unwrap() + "\n";
         fs::write(path, &text).unwrap();
     }
-    let committed = fs::read_to_string(path).unwrap();
-    assert!(committed == text, "stale: run BLESS=1 cargo test -p reprieve-default-policy schema");
+    // As values: the order of keys depends on a feature of serde_json that
+    // other crates of the workspace switch on.
+    let committed: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    assert!(
+        committed == generated(),
+        "stale: run BLESS=1 cargo test -p reprieve-default-policy schema"
+    );
 }
 
 #[test]

@@ -202,7 +202,7 @@ fn the_commented_file_writes_out_the_defaults() {
     assert_eq!(config, expected);
 
     let [alpha, beta, gamma] = workspaces.into_values().collect::<Vec<_>>().try_into().unwrap();
-    assert_eq!(beta, gamma);
+    assert_eq!(WorkspaceConfig { settings: serde_json::Map::new(), ..gamma }, beta);
     assert_eq!(WorkspaceConfig { labels: BTreeMap::new(), ..alpha }, beta);
 }
 
