@@ -7,7 +7,7 @@ use crate::{
     time::{Millis, UnixMillis},
 };
 
-/// Deliveries tried at most. Source: the platform's proxy (STORIES).
+/// Deliveries tried at most. As many as the platform's own proxy tried.
 pub const MAX_ATTEMPTS: u32 = 5;
 
 /// Items of one workspace that may wait at once.

@@ -118,8 +118,7 @@ impl Supervisor {
         match begun {
             Ok(_) => self.0.tally.begun(cause),
             Err(NotBegun::StoreUnavailable) => {
-                self.0.surroundings.store_failed(now);
-                self.0.tally.store_failed();
+                self.store_failed();
             }
             Err(NotBegun::InFlight | NotBegun::LifeEnded { .. }) => {}
         }
@@ -132,8 +131,7 @@ impl Supervisor {
     async fn forget(&self, workspace: &Workspace) {
         let now = self.now();
         if self.0.ports.memory.write(workspace.id(), Vec::new(), now).await.is_err() {
-            self.0.surroundings.store_failed(now);
-            self.0.tally.store_failed();
+            self.store_failed();
         }
         self.0.surroundings.suspected(&workspace.who, false, now);
     }
@@ -179,8 +177,7 @@ impl Supervisor {
 
     async fn finish(&self, workspace: &Workspace, life: LifeId) {
         if let Err(fault) = self.0.ports.restarts.finish(workspace.id(), life).await {
-            self.0.surroundings.store_failed(self.now());
-            self.0.tally.store_failed();
+            self.store_failed();
             tracing::error!(workspace = %workspace.id(), life = life.0, %fault,
                 "the end of a restart was not recorded; it counts as in flight until it is");
         }
@@ -268,8 +265,7 @@ impl Supervisor {
             }
         };
         if let Err(fault) = self.0.ports.records.save(workspace.id(), record).await {
-            self.0.surroundings.store_failed(self.now());
-            self.0.tally.store_failed();
+            self.store_failed();
             tracing::error!(workspace = %workspace.id(), %fault, "a workspace's record was not kept");
         }
     }

@@ -59,8 +59,7 @@ impl Supervisor {
             let item = match self.0.ports.queue.take(workspace.id(), self.now()).await {
                 Ok(item) => item?,
                 Err(_) => {
-                    self.0.surroundings.store_failed(self.now());
-                    self.0.tally.store_failed();
+                    self.store_failed();
                     return None;
                 }
             };
@@ -76,8 +75,7 @@ impl Supervisor {
                     tracing::info!(workspace = %workspace.id(), item = %item.id, %failure,
                         attempts = item.attempts, "delivery failed");
                     if self.0.ports.queue.put_back(&item.id, &failure.detail).await.is_err() {
-                        self.0.surroundings.store_failed(self.now());
-                        self.0.tally.store_failed();
+                        self.store_failed();
                     }
                     return failure.failure;
                 }
@@ -89,8 +87,7 @@ impl Supervisor {
     async fn end(&self, workspace: &Workspace, item: Item, answer: StoredAnswer) {
         let ending = Ending::Delivered(answer);
         if self.0.ports.queue.end(&item.id, ending, self.now()).await.is_err() {
-            self.0.surroundings.store_failed(self.now());
-            self.0.tally.store_failed();
+            self.store_failed();
             tracing::error!(workspace = %workspace.id(), item = %item.id,
                 "an answer could not be kept; the request will be delivered again");
             return;
@@ -130,8 +127,7 @@ impl Supervisor {
             Ok(_) => self.0.tally.queued(),
             Err(QueueRefusal::Full { .. }) => {}
             Err(QueueRefusal::Unavailable) => {
-                self.0.surroundings.store_failed(now);
-                self.0.tally.store_failed();
+                self.store_failed();
             }
         }
     }

@@ -135,8 +135,7 @@ impl Supervisor {
     async fn remember(&self, workspace: &Workspace, note: Vec<u8>) {
         let now = self.now();
         if let Err(fault) = self.0.ports.memory.write(workspace.id(), note, now).await {
-            self.0.surroundings.store_failed(now);
-            self.0.tally.store_failed();
+            self.store_failed();
             tracing::warn!(workspace = %workspace.id(), %fault, "a policy's note was not kept");
         }
     }

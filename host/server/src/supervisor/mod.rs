@@ -184,6 +184,12 @@ impl Supervisor {
             self.0.events.send(FleetEvent { at: self.now(), workspace: workspace.clone(), what });
     }
 
+    /// A store of the host failed: counted, and part of how well the host sees.
+    fn store_failed(&self) {
+        self.0.surroundings.store_failed(self.now());
+        self.0.tally.store_failed();
+    }
+
     /// Runs in the background until it ends by itself or the host stops.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);

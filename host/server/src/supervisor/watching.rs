@@ -175,7 +175,7 @@ impl Supervisor {
             match self.0.ports.queue.drop_stale(max_age, self.now()).await {
                 Ok(0) => {}
                 Ok(dropped) => tracing::info!(dropped, "stale items left the queue"),
-                Err(_) => self.0.surroundings.store_failed(self.now()),
+                Err(_) => self.store_failed(),
             }
         }
     }

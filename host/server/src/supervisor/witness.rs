@@ -85,8 +85,7 @@ impl Witness for WorkspaceWitness {
             }
         };
         if answer.is_fault() {
-            self.supervisor.0.surroundings.store_failed(now);
-            self.supervisor.0.tally.store_failed();
+            self.supervisor.store_failed();
         }
         answer
     }
