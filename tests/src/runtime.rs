@@ -121,6 +121,7 @@ impl FakeRuntime {
                 workspace: workspace.clone(),
                 kind: RuntimeEventKind::Stopped,
                 mark: Some(mark(run.mark)),
+                address: None,
             };
             self.events.try_send(event).expect("room for an event");
         }

@@ -101,12 +101,20 @@ pub struct RuntimeEvent {
     pub workspace: WorkspaceId,
     pub kind: RuntimeEventKind,
     pub mark: Option<LifeMark>,
+    /// Where the run listens, if the runtime knows and the event says so.
+    pub address: Option<Url>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuntimeEventKind {
+    /// Another run began.
     Started,
+    /// The run ended.
     Stopped,
+    /// A person had the runtime end the run. If it does not come back at once (a
+    /// restart by hand looks the same at first), it shall stay stopped.
+    StoppedByHand,
+    /// The runtime's own health check has failed.
     Unhealthy,
 }
 

@@ -189,7 +189,9 @@ impl Supervisor {
                     workspace.live.lock().mark = event.mark;
                     continue;
                 }
-                RuntimeEventKind::Stopped => Trigger::RuntimeStopped,
+                RuntimeEventKind::Stopped | RuntimeEventKind::StoppedByHand => {
+                    Trigger::RuntimeStopped
+                }
                 RuntimeEventKind::Unhealthy => Trigger::Unhealthy,
             };
             let of_this_run = {

@@ -400,7 +400,12 @@ fn started(record: &Record) -> Started {
 }
 
 fn event(kind: RuntimeEventKind, record: &Record) -> RuntimeEvent {
-    RuntimeEvent { workspace: record.workspace.clone(), kind, mark: Some(record.mark()) }
+    RuntimeEvent {
+        workspace: record.workspace.clone(),
+        kind,
+        mark: Some(record.mark()),
+        address: Some(record.address.clone()),
+    }
 }
 
 fn refuse<T>(detail: impl Into<String>) -> Result<T, RestartFailure> {
