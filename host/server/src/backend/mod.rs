@@ -3,10 +3,12 @@
 //! `RuntimeEvent`s; nothing above this folder knows how a run is made.
 //!
 //! - [`process`]: child processes described by the configuration
+//! - [`http`]: cloud instances behind a control plane
 //! - [`Backends`]: all backends of a host behind the two ports
 //! - [`discovery`]: workspaces that a backend finds by itself
 
 pub mod discovery;
+pub mod http;
 pub mod process;
 
 use std::{collections::HashMap, sync::Arc};
