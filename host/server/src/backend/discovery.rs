@@ -12,6 +12,7 @@ use crate::config::Secret;
 
 /// What a backend reports of the workspaces that it finds.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are the large one")]
 pub enum Discovery {
     /// It is there, or what is said about it has changed.
     Found(Found),
