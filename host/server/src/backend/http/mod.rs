@@ -139,22 +139,13 @@ impl ControlPlane {
         self.0.slots.lock().entry(workspace.clone()).or_default().clone()
     }
 
-    /// What the control plane shows now. None: it knows no such instance.
-    async fn instance(
-        &self,
-        workspace: &WorkspaceId,
-    ) -> Result<Option<Instance>, client::CallFailure> {
-        let instance = self.0.client.look(workspace).await?;
-        if let Some(instance) = &instance {
-            self.tell_address(workspace, instance);
-        }
-        Ok(instance)
-    }
-
-    /// An address that has become known is told once for each run.
+    /// An address that has become known is told once for each run. Not while an
+    /// order is under way: the run that is seen may be the one that ends.
     fn tell_address(&self, workspace: &WorkspaceId, instance: &Instance) {
-        let Some(address) = instance.address_if_running() else { return };
         let (slot, mark) = (self.slot(workspace), instance.mark());
+        let Some(address) = instance.address_if_running().filter(|_| !slot.is_under_way()) else {
+            return;
+        };
         let mut told = slot.told.lock();
         let news = Some((mark.clone(), address.clone()));
         if *told == news {
@@ -176,7 +167,10 @@ impl ControlPlane {
 #[async_trait]
 impl Probe for ControlPlane {
     async fn look(&self, workspace: &WorkspaceId) -> Result<Look, ProbeFault> {
-        let seen = self.instance(workspace).await.map_err(|failure| failure.as_fault())?;
+        let seen = self.0.client.look(workspace).await.map_err(|failure| failure.as_fault())?;
+        if let Some(instance) = &seen {
+            self.tell_address(workspace, instance);
+        }
         let is_ordered = self.slot(workspace).is_under_way();
         Ok(contract::sight(seen.as_ref(), is_ordered, self.0.options.clock.now()))
     }

@@ -113,7 +113,7 @@ impl ControlPlane {
         life: LifeId,
     ) -> Result<Instance, RestartFailure> {
         let key = life.0.to_string();
-        let before = self.instance(workspace).await.or_else(|failure| {
+        let before = self.0.client.look(workspace).await.or_else(|failure| {
             refuse(format!("nothing was ordered, the instance cannot be seen: {failure}"))
         })?;
         if let Some(instance) = &before
@@ -136,7 +136,7 @@ impl ControlPlane {
     pub(super) async fn stop_one(&self, workspace: &WorkspaceId) -> Result<(), RestartFailure> {
         let slot = self.slot(workspace);
         let _one_at_a_time = slot.order.lock().await;
-        let seen = self.instance(workspace).await.or_else(|failure| {
+        let seen = self.0.client.look(workspace).await.or_else(|failure| {
             refuse(format!("nothing was ordered, the instance cannot be seen: {failure}"))
         })?;
         let Some(instance) = seen.filter(Instance::is_lasting) else { return Ok(()) };
@@ -212,7 +212,7 @@ impl ControlPlane {
         let first = self.0.options.look_pause.as_duration();
         let mut pause = first;
         loop {
-            let look = timeout_at(deadline, self.instance(workspace)).await;
+            let look = timeout_at(deadline, self.0.client.look(workspace)).await;
             if let Ok(Ok(seen)) = look
                 && let Some(found) = is_so(seen)
             {
@@ -227,14 +227,15 @@ impl ControlPlane {
     }
 
     /// An instance that is pending often has no address: watched until it has,
-    /// and that is told (by [`ControlPlane::instance`]).
+    /// and that is told.
     fn watch_boot(&self, workspace: WorkspaceId) {
         let plane = self.clone();
         tokio::spawn(async move {
             let limit = plane.0.options.boot_limit;
             let is_over = |seen: Option<Instance>| {
-                let is_pending = seen.is_some_and(|instance| instance.state == State::Pending);
-                (!is_pending).then_some(())
+                let Some(instance) = seen else { return Some(()) };
+                plane.tell_address(&workspace, &instance);
+                (instance.state != State::Pending).then_some(())
             };
             if plane.until(&workspace, limit, is_over).await.is_err() {
                 tracing::warn!(%workspace, %limit, "the instance is pending still; its address is not known");
