@@ -180,7 +180,9 @@ impl Supervisor {
             supervisor.save(&of).await;
             supervisor.carry_out(&of, steps, None).await;
             of.restarted.notify_waiters();
-            if outcome.is_ok() && cause != RestartCause::Dependency {
+            // The first start takes nothing away from anybody.
+            let is_restart = life > LifeId::default().next();
+            if is_restart && outcome.is_ok() && cause != RestartCause::Dependency {
                 supervisor.restart_dependents(of.id()).await;
             }
         });
