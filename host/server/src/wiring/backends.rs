@@ -21,9 +21,10 @@ use crate::{
         Backends,
         discovery::Discovery,
         docker::{DEFAULT_SOCKET, Docker, DockerOptions},
+        http::{ControlPlane, ControlPlaneOptions, InvalidControlPlane},
         process::{Listen, Output, ProcessSpec, Processes, ProcessesOptions},
     },
-    config::{Config, DockerConfig, WorkspaceConfig, WorkspaceKind},
+    config::{Config, ControlPlaneConfig, DockerConfig, WorkspaceConfig, WorkspaceKind},
     supervisor::Supervisor,
 };
 
@@ -66,10 +67,16 @@ impl Runners {
         );
         let processes = Arc::new(Processes::open(options, specs).await?);
         let backends = Arc::new(Backends::default());
+        let control_planes = control_planes(site)?;
         for (id, workspace) in &site.config.workspaces {
             match workspace.kind {
                 WorkspaceKind::Process => backends.assign(id.clone(), processes.clone()),
-                WorkspaceKind::Http => {}
+                WorkspaceKind::Http => {
+                    let name = workspace.control_plane.as_ref();
+                    let plane = name.and_then(|name| control_planes.get(name));
+                    let plane = plane.with_context(|| format!("{id} has no control plane"))?;
+                    backends.assign(id.clone(), plane.clone());
+                }
             }
         }
         let (discovered, discoveries) = mpsc::channel(DISCOVERIES_KEPT);
@@ -110,6 +117,18 @@ impl Runners {
         }
         self.processes.shutdown().await;
     }
+}
+
+fn control_planes(
+    site: &Site<'_>,
+) -> Result<BTreeMap<String, Arc<ControlPlane>>, InvalidControlPlane> {
+    let open = |(name, plane): (&String, &ControlPlaneConfig)| {
+        let (url, token) = (plane.url.clone(), plane.token.clone());
+        let (clock, events) = (Arc::clone(site.clock), site.events.clone());
+        let options = ControlPlaneOptions::new(name, url, token, clock, events);
+        Ok((name.clone(), Arc::new(ControlPlane::new(options)?)))
+    };
+    site.config.control_planes.iter().map(open).collect()
 }
 
 async fn connect(
