@@ -265,7 +265,7 @@ impl Shared {
     async fn take_note(self: &Arc<Self>, event: &Event) -> Result<(), CallFailure> {
         let Event { workspace, container, at_nanos, what } = event;
         match what {
-            What::Created | What::Started | What::Renamed => {
+            What::Started | What::Renamed => {
                 return self.look_closer(workspace, container).await;
             }
             What::Ended | What::Stopped | What::Unhealthy | What::OutOfMemory | What::Removed => {}
@@ -288,13 +288,13 @@ impl Shared {
                 return self.ask_after(&slot).await;
             }
             What::Ended | What::Stopped | What::Unhealthy | What::Removed => {}
-            What::Created | What::Started | What::Renamed => {}
+            What::Started | What::Renamed => {}
         }
         Ok(())
     }
 
-    /// A container began to exist, to run or to be called something: is it the one
-    /// that runs the workspace?
+    /// A container began to run, or to be called something else: is it the one that
+    /// runs the workspace?
     async fn look_closer(
         self: &Arc<Self>,
         workspace: &WorkspaceId,
