@@ -53,7 +53,8 @@ pub(crate) fn admit(
 
 /// What the last restart says about the next one. A restart for newer settings
 /// is never dropped because of it: the settings would be lost until the next
-/// restart. It waits, and is needless if the life that came up has them.
+/// restart. It waits, and is needless if the life that came up has them. Nor is
+/// one that follows the restart of something that the workspace depends on.
 fn too_close(settings: &Settings, life: Life, cause: RestartCause) -> Option<Ruling<Reason>> {
     let remaining = match life.began {
         Some(began) => settings.restart_debounce.saturating_sub(began),
@@ -69,6 +70,11 @@ fn too_close(settings: &Settings, life: Life, cause: RestartCause) -> Option<Rul
         } else {
             Some(Ruling::drop(Reason::SettingsCurrent))
         };
+    }
+    if cause == RestartCause::Dependency {
+        // The run that came up before what it depends on has lost what it shares
+        // with it; only a later one has it back, however early that is.
+        return life.in_flight.then_some(Ruling::defer(settings.restart_backoff, Reason::InFlight));
     }
     if life.in_flight {
         return Some(Ruling::drop(Reason::InFlight));

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
+mod by_hand;
+mod cloud_instance;
+mod dependents;
 mod false_after_pong;
 mod frozen_and_slow;
 mod one_change_four_restarts;

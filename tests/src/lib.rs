@@ -5,11 +5,16 @@
 //! [`FakeRuntime`] that shows what a scenario tells it to show. A fault that a
 //! real runtime cannot be made to show on demand is what it is for; where the
 //! real thing can be had, tests use child processes.
+//!
+//! [`engine::Engine`] is a real Docker Engine of a test's own, and
+//! [`control_plane::MockControlPlane`] a cloud's control plane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 #![allow(missing_debug_implementations, reason = "nobody prints a stage")]
 
+pub mod control_plane;
 mod courier;
+pub mod engine;
 mod policies;
 mod runtime;
 mod stage;

@@ -22,6 +22,9 @@ use tokio::sync::mpsc;
 /// How long a restart command takes, as with Docker.
 const RESTART_TAKES: Millis = Millis(250);
 
+/// What the mark of a run that a person started has on top of the last one's.
+const STARTED_BY_HAND: u64 = 1_000;
+
 /// A start that was carried out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start {
@@ -110,21 +113,46 @@ impl FakeRuntime {
         self.end(workspace, Status::Missing);
     }
 
+    /// A person has the runtime end the run.
+    pub fn stop_by_hand(&self, workspace: &WorkspaceId) {
+        self.end(workspace, Status::Stopped);
+        self.report(workspace, RuntimeEventKind::StoppedByHand);
+    }
+
+    /// A person has the runtime begin another run.
+    pub fn start_by_hand(&self, workspace: &WorkspaceId) {
+        let (now, boot) = (self.clock.now(), *self.boot.lock());
+        let mut runs = self.runs.lock();
+        let Some(run) = runs.get_mut(workspace) else { return };
+        let mark = run.mark + STARTED_BY_HAND;
+        *run = Run {
+            status: Status::Running,
+            mark,
+            began: now,
+            up_at: now + boot,
+            ended: None,
+            lies: VecDeque::new(),
+        };
+        drop(runs);
+        self.report(workspace, RuntimeEventKind::Started);
+    }
+
     fn end(&self, workspace: &WorkspaceId, status: Status) {
         let now = self.clock.now();
         let mut runs = self.runs.lock();
         let Some(run) = runs.get_mut(workspace) else { return };
         run.status = status;
         run.ended = Some(now);
+        drop(runs);
         if self.reports_ends {
-            let event = RuntimeEvent {
-                workspace: workspace.clone(),
-                kind: RuntimeEventKind::Stopped,
-                mark: Some(mark(run.mark)),
-                address: None,
-            };
-            self.events.try_send(event).expect("room for an event");
+            self.report(workspace, RuntimeEventKind::Stopped);
         }
+    }
+
+    fn report(&self, workspace: &WorkspaceId, kind: RuntimeEventKind) {
+        let mark = self.runs.lock().get(workspace).map(|run| mark(run.mark));
+        let event = RuntimeEvent { workspace: workspace.clone(), kind, mark, address: None };
+        self.events.try_send(event).expect("room for an event");
     }
 
     /// It is up and would answer.

@@ -35,6 +35,8 @@ pub struct StageOptions {
     /// Does the runtime report when a run ended?
     pub reports_ends: bool,
     pub settings: SettingsBook,
+    /// Who depends on whom.
+    pub depends_on: Vec<(u32, u32)>,
 }
 
 impl Default for StageOptions {
@@ -46,6 +48,7 @@ impl Default for StageOptions {
             boot: Millis(500),
             reports_ends: false,
             settings: SettingsBook::default(),
+            depends_on: Vec::new(),
         }
     }
 }
@@ -99,7 +102,11 @@ impl Stage {
             started: 0,
         };
         for number in 1..=options.workspaces {
-            stage.supervisor.take_on(spec(number)).await.expect("the store is there");
+            stage
+                .supervisor
+                .take_on(spec(number, &options.depends_on))
+                .await
+                .expect("the store is there");
         }
         stage.supervisor.start(events).await;
         for number in 1..=options.workspaces {
@@ -225,8 +232,12 @@ pub fn ws(number: u32) -> WorkspaceId {
     format!("ws-{number}").parse().expect("a name")
 }
 
-fn spec(number: u32) -> WorkspaceSpec {
+fn spec(number: u32, depends_on: &[(u32, u32)]) -> WorkspaceSpec {
+    let depends_on = depends_on.iter().filter(|(dependent, _)| *dependent == number);
     WorkspaceSpec {
+        depends_on: depends_on.map(|(_, on)| ws(*on)).collect(),
+        discovered: false,
+        ends_with_host: true,
         id: ws(number),
         tenant: "acme".parse().expect("a name"),
         kind: "fake".to_owned(),

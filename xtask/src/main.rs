@@ -8,6 +8,7 @@
 //! They are Rust, not shell, so that they run wherever the project builds.
 
 mod bench;
+mod engine;
 mod policies;
 mod python;
 mod test;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::Args;
 
-use crate::{policies, python, root, say, tidy};
+use crate::{engine, policies, python, root, say, tidy};
 
 #[derive(Args, Debug)]
 pub(crate) struct TestArgs {
@@ -41,6 +41,10 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
             None
         }
     };
+    let engine = engine::ensure_engine();
+    if let Err(error) = &engine {
+        skips.push(Skip { what: "real Docker Engines", why: format!("{error:#}") });
+    }
 
     say("== tidy");
     tidy::run(&root())?;
@@ -60,6 +64,9 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     command.current_dir(root()).args(["test", "--workspace", "--no-fail-fast"]).args(&args.rest);
     if let Some(folder) = venvs {
         command.env("REPRIEVE_VENVS", folder);
+    }
+    if engine.is_ok() {
+        command.env("REPRIEVE_ENGINE", "1");
     }
     let tally = watched(command)?;
 

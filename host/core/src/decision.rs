@@ -1,6 +1,8 @@
 //! A decision on record: everything that is needed to explain it and to run it
 //! again, bit by bit.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -19,7 +21,8 @@ pub struct Decision {
     pub tenant: TenantId,
     /// The life that it is about.
     pub life: LifeId,
-    pub generation: GenerationRef,
+    #[serde(with = "shared")]
+    pub generation: Arc<GenerationRef>,
     pub call: Call,
     /// What the policy asked in its last pass, in order, with the answers.
     pub evidence: Vec<Exchange>,
@@ -50,18 +53,17 @@ pub struct GenerationRef {
 pub enum Outcome {
     Judged {
         verdict: Verdict,
-        reason: Reason,
+        #[serde(with = "shared")]
+        reason: Arc<Reason>,
     },
     Ruled {
         admission: Admission,
-        reason: Reason,
+        #[serde(with = "shared")]
+        reason: Arc<Reason>,
     },
     /// The policy gave no usable answer. A judgement then counts as BUSY, a
     /// ruling as deferred: no failure is a death.
-    FellBack {
-        failure: String,
-        detail: String,
-    },
+    FellBack { failure: String, detail: String },
 }
 
 /// What it cost.
@@ -117,4 +119,24 @@ pub enum Finding {
     Restarting {
         retry_after: Millis,
     },
+}
+
+/// What many decisions share is written out in each of them.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        value: &Arc<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(value, serializer)
+    }
+
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(deserializer).map(Arc::new)
+    }
 }

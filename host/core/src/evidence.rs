@@ -29,7 +29,8 @@ pub enum Question {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Answer {
-    Subject(Subject),
+    /// Boxed: it is by far the largest answer and the rarest question.
+    Subject(Box<Subject>),
     Look(Result<Sighting, ProbeFault>),
     NewestBeat(Result<Option<Beat>, StoreFault>),
     Intervals(Result<Vec<Millis>, StoreFault>),

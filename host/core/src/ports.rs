@@ -206,6 +206,16 @@ pub trait Restarts: Send + Sync {
         now: UnixMillis,
     ) -> Result<LifeId, NotBegun>;
 
+    /// A run began that this host did not order: if `of` is the life that runs and
+    /// nothing is in flight, it is the next life, of no known cause and with the
+    /// same revision, durably before this returns. Not in flight.
+    async fn began_elsewhere(
+        &self,
+        workspace: &WorkspaceId,
+        of: LifeId,
+        began: UnixMillis,
+    ) -> Result<LifeId, NotBegun>;
+
     /// Carried out, or given up: no longer in flight.
     async fn finish(&self, workspace: &WorkspaceId, life: LifeId) -> Result<(), StoreFault>;
 }

@@ -29,7 +29,7 @@ pub enum Kind {
 
 /// What a workspace is doing, as far as an answer is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Reachability {
     /// Requests may be tried.
     Reachable,
     /// On its way up for the first time, and nobody knows where it listens.
@@ -93,13 +93,17 @@ pub struct Told {
 }
 
 /// What is told without trying to forward. None: forward.
-pub const fn before_forward(kind: Kind, standing: Standing, manners: Manners) -> Option<Reply> {
-    match standing {
-        Standing::Reachable => None,
-        Standing::NotYetPlaced => Some(queue_or_busy(kind, manners, BUSY_RETRY_AFTER)),
-        Standing::Paused => Some(Reply::Paused),
-        Standing::Asleep => Some(Reply::Waking { retry_after: WAKING_RETRY_AFTER }),
-        Standing::Removed => Some(Reply::Gone),
+pub const fn before_forward(
+    kind: Kind,
+    reachability: Reachability,
+    manners: Manners,
+) -> Option<Reply> {
+    match reachability {
+        Reachability::Reachable => None,
+        Reachability::NotYetPlaced => Some(queue_or_busy(kind, manners, BUSY_RETRY_AFTER)),
+        Reachability::Paused => Some(Reply::Paused),
+        Reachability::Asleep => Some(Reply::Waking { retry_after: WAKING_RETRY_AFTER }),
+        Reachability::Removed => Some(Reply::Gone),
     }
 }
 
@@ -346,36 +350,40 @@ mod tests {
 
     #[test]
     fn the_workspaces_standing_comes_first() {
-        for (kind, standing, manners, expected) in [
-            (Kind::A2a, Standing::Reachable, PLAIN, None),
+        for (kind, reachability, manners, expected) in [
+            (Kind::A2a, Reachability::Reachable, PLAIN, None),
             (
                 Kind::A2a,
-                Standing::NotYetPlaced,
+                Reachability::NotYetPlaced,
                 PLAIN,
                 Some(Reply::Queue { retry_after: BUSY_RETRY_AFTER }),
             ),
             (
                 Kind::A2a,
-                Standing::NotYetPlaced,
+                Reachability::NotYetPlaced,
                 SELF_QUEUEING,
                 Some(Reply::Busy { retry_after: BUSY_RETRY_AFTER }),
             ),
             (
                 Kind::Transparent,
-                Standing::NotYetPlaced,
+                Reachability::NotYetPlaced,
                 PLAIN,
                 Some(Reply::Busy { retry_after: BUSY_RETRY_AFTER }),
             ),
-            (Kind::A2a, Standing::Paused, PLAIN, Some(Reply::Paused)),
+            (Kind::A2a, Reachability::Paused, PLAIN, Some(Reply::Paused)),
             (
                 Kind::Transparent,
-                Standing::Asleep,
+                Reachability::Asleep,
                 PLAIN,
                 Some(Reply::Waking { retry_after: WAKING_RETRY_AFTER }),
             ),
-            (Kind::A2a, Standing::Removed, PLAIN, Some(Reply::Gone)),
+            (Kind::A2a, Reachability::Removed, PLAIN, Some(Reply::Gone)),
         ] {
-            assert_eq!(before_forward(kind, standing, manners), expected, "{kind:?} {standing:?}");
+            assert_eq!(
+                before_forward(kind, reachability, manners),
+                expected,
+                "{kind:?} {reachability:?}"
+            );
         }
         assert_eq!(after_preflight(Kind::A2a, Finding::Alive, PLAIN), None);
     }

@@ -32,12 +32,12 @@ impl Witness for MyWitness {
     /// What is in memory: told at once.
     fn at_hand(&self, question: &Question, _now: UnixMillis) -> Option<Answer> {
         match question {
-            Question::Subject => Some(Answer::Subject(Subject {
+            Question::Subject => Some(Answer::Subject(Box::new(Subject {
                 id: "ws-1".to_owned(),
                 tenant: "acme".to_owned(),
                 kind: "process".to_owned(),
                 labels: Vec::new(),
-            })),
+            }))),
             // Only a probe can tell: fetched, and only if the policy asks.
             Question::Look => None,
             Question::NewestBeat => Some(Answer::NewestBeat(Ok(None))),

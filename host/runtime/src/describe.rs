@@ -1,7 +1,7 @@
 //! What a policy says of itself, held to the contract's bounds: its reasons
 //! become labels in metrics, its schema is shown to operators.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use reprieve_core::judgement::Reason;
 use serde_json::Value;
@@ -16,7 +16,7 @@ pub struct Description {
     pub summary: String,
     /// JSON Schema (2020-12) of the settings.
     pub settings_schema: Value,
-    pub reasons: Vec<Reason>,
+    pub reasons: Vec<Arc<Reason>>,
 }
 
 /// The error says what is wrong with which part.
@@ -40,7 +40,7 @@ pub(crate) fn checked(told: guard::Description) -> Result<Description, String> {
     Ok(Description { name, version, summary, settings_schema, reasons })
 }
 
-fn checked_reasons(told: Vec<guard::Reason>) -> Result<Vec<Reason>, String> {
+fn checked_reasons(told: Vec<guard::Reason>) -> Result<Vec<Arc<Reason>>, String> {
     if !(1..=MAX_REASONS).contains(&told.len()) {
         return Err(format!("it declares {} reasons, 1 to {MAX_REASONS} are allowed", told.len()));
     }
@@ -52,7 +52,7 @@ fn checked_reasons(told: Vec<guard::Reason>) -> Result<Vec<Reason>, String> {
             return Err(format!("it declares reason {:?} twice", reason.code));
         }
     }
-    let reason = |guard::Reason { code, meaning }| Reason { code, meaning };
+    let reason = |guard::Reason { code, meaning }| Arc::new(Reason { code, meaning });
     Ok(told.into_iter().map(reason).collect())
 }
 

@@ -44,7 +44,7 @@ pub struct Generation {
 #[derive(Debug)]
 pub(crate) struct InForce {
     pub(crate) settings: CheckedSettings,
-    pub(crate) reference: GenerationRef,
+    pub(crate) reference: Arc<GenerationRef>,
 }
 
 impl Generation {
@@ -77,6 +77,25 @@ impl Generation {
         Ok(Self { number, policy, book, fleet, tenants, workspaces })
     }
 
+    /// The next generation: the same, but for one workspace's own settings. None
+    /// at all: it has its tenant's.
+    pub fn with_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        tenant: &TenantId,
+        own: Settings,
+    ) -> Result<Self, GenerationRefused> {
+        let mut book = self.book.clone();
+        if own.is_empty() {
+            book.workspaces.remove(workspace);
+        } else {
+            book.workspaces.insert(workspace.clone(), own);
+        }
+        let owners = self.workspaces.iter().map(|(id, (tenant, _))| (id.clone(), tenant.clone()));
+        let owners = owners.chain([(workspace.clone(), tenant.clone())]).collect();
+        Self::new(self.number + 1, Arc::clone(&self.policy), book, &owners)
+    }
+
     pub const fn number(&self) -> u64 {
         self.number
     }
@@ -92,8 +111,13 @@ impl Generation {
     /// Puts one call about one workspace. Never fails: whatever goes wrong is
     /// an [`Outcome::FellBack`](reprieve_core::decision::Outcome). Runs in a
     /// tokio runtime with timers; may be dropped at any moment.
-    pub async fn decide(&self, call: Call, who: &Who, witness: &Arc<dyn Witness>) -> Decided {
-        judge::decide(self, call, who, witness).await
+    pub fn decide(
+        &self,
+        call: Call,
+        who: &Who,
+        witness: &Arc<dyn Witness>,
+    ) -> impl Future<Output = Decided> + Send {
+        judge::decide(self, call, who, witness)
     }
 
     /// After how long a silence the host shall ask. None: never.
@@ -102,9 +126,9 @@ impl Generation {
     }
 
     /// How this generation is named in a decision about `who`.
-    pub fn reference(&self, who: &Who) -> GenerationRef {
+    pub fn reference(&self, who: &Who) -> Arc<GenerationRef> {
         if let Some(in_force) = self.in_force(who) {
-            return in_force.reference.clone();
+            return Arc::clone(&in_force.reference);
         }
         let effective = self.book.effective(&who.tenant, &who.workspace);
         reference(self.number, &self.policy, settings::digest(&effective))
@@ -121,9 +145,9 @@ impl Generation {
     }
 }
 
-fn reference(number: u64, policy: &Policy, settings: Digest) -> GenerationRef {
+fn reference(number: u64, policy: &Policy, settings: Digest) -> Arc<GenerationRef> {
     let (policy, component) = (policy.label().to_owned(), policy.digest());
-    GenerationRef { number, policy, component, settings }
+    Arc::new(GenerationRef { number, policy, component, settings })
 }
 
 /// Checks each distinct set of settings once.

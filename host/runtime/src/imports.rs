@@ -14,15 +14,8 @@ use crate::{
 };
 
 impl State {
-    fn ask(&mut self, question: Question) -> Result<Answer> {
-        let limit = self.host_calls;
-        let Some(pass) = &mut self.pass else {
-            return Err(self.stop(PolicyFailure::AskedOutsideJudgement));
-        };
-        if !pass.count_call(limit) {
-            return Err(self.stop(PolicyFailure::HostCalls { limit }));
-        }
-        Ok(pass.ask(question))
+    fn ask(&mut self, question: Question) -> Result<&Answer> {
+        Ok(self.running_pass()?.ask(question))
     }
 }
 
@@ -47,54 +40,52 @@ impl subject::Host for State {
 
 impl probe::Host for State {
     fn look(&mut self) -> Result<Result<probe::Sighting, probe::Fault>> {
-        let seen = answered!(self, Question::Look, Look);
+        let seen = *answered!(self, Question::Look, Look);
         Ok(seen.map(words::sighting).map_err(words::probe_fault))
     }
 }
 
 impl heartbeat::Host for State {
     fn newest(&mut self) -> Result<Result<Option<heartbeat::Beat>, heartbeat::Fault>> {
-        Ok(words::newest(answered!(self, Question::NewestBeat, NewestBeat)))
+        Ok(words::newest(*answered!(self, Question::NewestBeat, NewestBeat)))
     }
 
     fn intervals(&mut self, limit: u32) -> Result<Result<Vec<u64>, heartbeat::Fault>> {
         let intervals = answered!(self, Question::Intervals { limit }, Intervals);
-        Ok(intervals
-            .map(|all| all.into_iter().map(words::millis).collect())
-            .map_err(words::heartbeat_fault))
+        Ok(match intervals {
+            Ok(all) => Ok(all.iter().copied().map(words::millis).collect()),
+            Err(fault) => Err(words::heartbeat_fault(*fault)),
+        })
     }
 
     fn newest_contact(&mut self) -> Result<Result<Option<heartbeat::Beat>, heartbeat::Fault>> {
-        Ok(words::newest(answered!(self, Question::NewestContact, NewestContact)))
+        Ok(words::newest(*answered!(self, Question::NewestContact, NewestContact)))
     }
 }
 
 impl restarts::Host for State {
     fn current(&mut self) -> Result<Result<restarts::Life, restarts::Fault>> {
-        let life = answered!(self, Question::CurrentLife, CurrentLife);
+        let life = *answered!(self, Question::CurrentLife, CurrentLife);
         Ok(life.map(words::life).map_err(words::restarts_fault))
     }
 
     fn count(&mut self, within: u64) -> Result<Result<u32, restarts::Fault>> {
         let question = Question::RestartCount { within: Millis(within) };
-        Ok(answered!(self, question, RestartCount).map_err(words::restarts_fault))
+        let count = *answered!(self, question, RestartCount);
+        Ok(count.map_err(words::restarts_fault))
     }
 }
 
 impl memory::Host for State {
     fn read(&mut self) -> Result<Result<Option<memory::Note>, memory::Fault>> {
-        let note = answered!(self, Question::Memory, Memory);
-        Ok(note.map(|note| note.map(words::note)).map_err(words::memory_fault))
+        Ok(match answered!(self, Question::Memory, Memory) {
+            Ok(note) => Ok(note.clone().map(words::note)),
+            Err(fault) => Err(words::memory_fault(*fault)),
+        })
     }
 
     fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
-        let limit = self.host_calls;
-        let Some(pass) = &mut self.pass else {
-            return Err(self.stop(PolicyFailure::AskedOutsideJudgement));
-        };
-        if !pass.count_call(limit) {
-            return Err(self.stop(PolicyFailure::HostCalls { limit }));
-        }
+        let pass = self.running_pass()?;
         if bytes.len() > MAX_NOTE_BYTES {
             let failure = PolicyFailure::NoteTooLarge { bytes: bytes.len(), limit: MAX_NOTE_BYTES };
             return Err(self.stop(failure));
@@ -107,11 +98,11 @@ impl memory::Host for State {
 impl surroundings::Host for State {
     fn eyesight_between(&mut self, since: u64, until: u64) -> Result<surroundings::Eyesight> {
         let question = Question::Eyesight { since: Millis(since), until: Millis(until) };
-        Ok(words::eyesight(answered!(self, question, Eyesight)))
+        Ok(words::eyesight(*answered!(self, question, Eyesight)))
     }
 
     fn tenant_fleet(&mut self, within: u64) -> Result<surroundings::Fleet> {
         let question = Question::Fleet { within: Millis(within) };
-        Ok(words::fleet(answered!(self, question, Fleet)))
+        Ok(words::fleet(*answered!(self, question, Fleet)))
     }
 }

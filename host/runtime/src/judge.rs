@@ -32,7 +32,7 @@ const MAX_DETAIL_BYTES: usize = 1 << 10;
 /// What a call came to, with all that is needed to explain and replay it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decided {
-    pub generation: GenerationRef,
+    pub generation: Arc<GenerationRef>,
     /// The call as it was put in the last pass: `since_first` has grown by what
     /// the fetched facts took. This is the one to record.
     pub call: Call,
@@ -218,7 +218,7 @@ impl<'a> Inquiry<'a> {
         })
     }
 
-    fn reason(&self, index: u16) -> Result<Reason, PolicyFailure> {
+    fn reason(&self, index: u16) -> Result<Arc<Reason>, PolicyFailure> {
         let reasons = &self.generation.policy().description().reasons;
         let reason = reasons.get(usize::from(index)).cloned();
         reason.ok_or(PolicyFailure::ReasonOutOfRange { index, declared: reasons.len() })
@@ -230,7 +230,7 @@ impl<'a> Inquiry<'a> {
             Err(failure) => (fell_back(&failure), None),
         };
         Decided {
-            generation: self.settings.reference.clone(),
+            generation: Arc::clone(&self.settings.reference),
             call: self.put,
             evidence: self.evidence,
             memory_write,

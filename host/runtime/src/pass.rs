@@ -23,6 +23,9 @@ pub(crate) struct Pass {
     fetched: Vec<Fetched>,
     asked: Vec<Exchange>,
     missing: Option<Question>,
+    /// The newest placeholder. Boxed: a pass changes hands twice, and seldom has
+    /// one.
+    instead: Option<Box<Answer>>,
     calls: u32,
     note: Option<Vec<u8>>,
 }
@@ -41,7 +44,16 @@ pub(crate) struct Asked {
 
 impl Pass {
     pub(crate) fn new(witness: Arc<dyn Witness>, now: UnixMillis, fetched: Vec<Fetched>) -> Self {
-        Self { witness, now, fetched, asked: Vec::new(), missing: None, calls: 0, note: None }
+        Self {
+            witness,
+            now,
+            fetched,
+            asked: Vec::new(),
+            missing: None,
+            instead: None,
+            calls: 0,
+            note: None,
+        }
     }
 
     /// Counts a call of the guest; false once there were more than `limit`.
@@ -52,21 +64,18 @@ impl Pass {
 
     /// The same question has the same answer for the whole pass, whatever
     /// happens outside meanwhile: a pass is one moment.
-    pub(crate) fn ask(&mut self, question: Question) -> Answer {
+    pub(crate) fn ask(&mut self, question: Question) -> &Answer {
         let question = bounded(question);
-        if let Some(exchange) = self.asked.iter().find(|asked| asked.question == question) {
-            return exchange.answer.clone();
+        if let Some(at) = self.asked.iter().position(|asked| asked.question == question) {
+            return &self.asked[at].answer;
         }
-        if self.missing.is_some() {
-            return placeholder(&question);
-        }
-        let Some(answer) = self.known(&question) else {
-            self.missing = Some(question);
-            return placeholder(&question);
+        let known = if self.missing.is_none() { self.known(&question) } else { None };
+        let Some(answer) = known else {
+            self.missing.get_or_insert(question);
+            return self.instead.insert(Box::new(placeholder(&question)));
         };
         let answer = within(answer, &question);
-        self.asked.push(Exchange { question, answer: answer.clone() });
-        answer
+        &self.asked.push_mut(Exchange { question, answer }).answer
     }
 
     pub(crate) fn write(&mut self, note: Vec<u8>) {
@@ -143,11 +152,11 @@ pub(crate) fn placeholder(question: &Question) -> Answer {
         | Question::NewestContact
         | Question::CurrentLife
         | Question::RestartCount { .. }
-        | Question::Memory => Answer::Subject(Subject {
+        | Question::Memory => Answer::Subject(Box::new(Subject {
             id: String::new(),
             tenant: String::new(),
             kind: String::new(),
             labels: Vec::new(),
-        }),
+        })),
     })
 }

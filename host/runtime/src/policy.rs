@@ -51,7 +51,8 @@ pub struct Policy {
     label: String,
     imports: Vec<String>,
     mould: Mould,
-    idle: Mutex<Vec<Instance>>,
+    /// Boxed: an instance is large, and changes hands with every call.
+    idle: Mutex<Vec<Box<Instance>>>,
     /// Held by calls from outside judgements, so that there is one at a time
     /// and the engine's room suffices.
     outside: Mutex<()>,
@@ -80,7 +81,7 @@ impl Policy {
         first: Instance,
     ) -> Self {
         let label = format!("{} {}", description.name, description.version);
-        let (idle, outside) = (Mutex::new(vec![first]), Mutex::new(()));
+        let (idle, outside) = (Mutex::new(vec![Box::new(first)]), Mutex::new(()));
         Self { digest, description, label, imports, mould, idle, outside, engine, _place: place }
     }
 
@@ -171,12 +172,12 @@ impl Policy {
         (ruled, asked, began.elapsed())
     }
 
-    fn take(&self) -> Result<Instance, PolicyFailure> {
+    fn take(&self) -> Result<Box<Instance>, PolicyFailure> {
         let idle = self.idle.lock().pop();
-        idle.map_or_else(|| Instance::start(&self.mould), Ok)
+        idle.map_or_else(|| Instance::start(&self.mould).map(Box::new), Ok)
     }
 
-    fn put_back(&self, instance: Instance) {
+    fn put_back(&self, instance: Box<Instance>) {
         if instance.is_worn() {
             return;
         }

@@ -15,7 +15,7 @@ pub(crate) struct State {
     /// The pass that runs. None while the guest describes itself or opens a
     /// session: settings must not depend on evidence.
     pub(crate) pass: Option<Pass>,
-    pub(crate) host_calls: u32,
+    host_calls: u32,
     /// Timer ticks that the guest may still see in this call.
     ticks_left: u32,
     ticks_per_call: u32,
@@ -49,11 +49,24 @@ impl State {
         self.stopped = None;
     }
 
+    /// The pass that runs, with one more call of the guest counted.
+    pub(crate) fn running_pass(&mut self) -> wasmtime::Result<&mut Pass> {
+        let Self { pass, stopped, host_calls: limit, .. } = self;
+        let failure = match pass {
+            Some(pass) => {
+                if pass.count_call(*limit) {
+                    return Ok(pass);
+                }
+                PolicyFailure::HostCalls { limit: *limit }
+            }
+            None => PolicyFailure::AskedOutsideJudgement,
+        };
+        Err(stop(stopped, failure))
+    }
+
     /// Notes why, and gives the trap that ends the guest.
     pub(crate) fn stop(&mut self, failure: PolicyFailure) -> wasmtime::Error {
-        let text = failure.to_string();
-        self.stopped = Some(failure);
-        wasmtime::Error::msg(text)
+        stop(&mut self.stopped, failure)
     }
 
     /// What a failed call failed of.
@@ -89,6 +102,12 @@ impl State {
         self.stopped = Some(PolicyFailure::Limit { what, limit });
         Ok(false)
     }
+}
+
+fn stop(stopped: &mut Option<PolicyFailure>, failure: PolicyFailure) -> wasmtime::Error {
+    let text = failure.to_string();
+    *stopped = Some(failure);
+    wasmtime::Error::msg(text)
 }
 
 impl ResourceLimiter for State {

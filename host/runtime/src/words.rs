@@ -75,8 +75,8 @@ pub(crate) const fn cause(cause: RestartCause) -> types::RestartCause {
     }
 }
 
-pub(crate) fn subject(subject: Subject) -> subject::Workspace {
-    let Subject { id, tenant, kind, labels } = subject;
+pub(crate) fn subject(subject: &Subject) -> subject::Workspace {
+    let Subject { id, tenant, kind, labels } = subject.clone();
     subject::Workspace { id, tenant, kind, labels }
 }
 

@@ -84,7 +84,7 @@ impl Scene {
     fn answer(&self, question: &Question) -> Answer {
         let told = self.told.clone();
         match question {
-            Question::Subject => Answer::Subject(subject()),
+            Question::Subject => Answer::Subject(Box::new(subject())),
             Question::Look => {
                 Answer::Look(told.look.unwrap_or(Ok(Sighting::bare(Status::Running))))
             }

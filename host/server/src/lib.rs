@@ -22,4 +22,5 @@ pub mod demo;
 pub mod proxy;
 pub mod store;
 pub mod supervisor;
+mod tls;
 pub mod wiring;

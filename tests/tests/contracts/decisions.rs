@@ -1,5 +1,7 @@
 //! The contract of [`Decisions`].
 
+use std::sync::Arc;
+
 use reprieve_core::{
     decision::{Cost, Decision, GenerationRef, Outcome},
     evidence::{Answer, Exchange, ProbeFault, Question},
@@ -27,12 +29,12 @@ pub(crate) fn decision(number: u32, of: &str, at: UnixMillis) -> Decision {
         workspace: workspace(of),
         tenant: format!("tenant-{of}").parse().unwrap(),
         life: LifeId(3),
-        generation: GenerationRef {
+        generation: Arc::new(GenerationRef {
             number: 2,
             policy: "default 0.1.0".to_owned(),
             component: Digest::of(b"component"),
             settings: Digest::of(b"{}"),
-        },
+        }),
         call: Call::Judge {
             trigger: Trigger::ForwardFailed(ForwardFailure::BadStatus(502)),
             attempt: Attempt { number: 1, since_first: Millis(2_000) },
@@ -44,7 +46,7 @@ pub(crate) fn decision(number: u32, of: &str, at: UnixMillis) -> Decision {
         memory_write: Some(vec![0, 255, 7]),
         outcome: Outcome::Judged {
             verdict: Verdict::Busy(Millis(30_000)),
-            reason: Reason { code: "probe-fault".to_owned(), meaning: "…".to_owned() },
+            reason: Arc::new(Reason { code: "probe-fault".to_owned(), meaning: "…".to_owned() }),
         },
         cost: Cost { passes: 2, guest_us: 3, total: Millis(17) },
         effect: None,

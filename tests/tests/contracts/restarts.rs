@@ -18,6 +18,7 @@ suite! { restarts:
     who_finishes_an_ended_life_ends_nothing,
     only_what_no_person_asked_for_is_counted,
     the_history_reaches_back_so_far_and_no_further,
+    what_begins_elsewhere_is_the_next_life_and_not_in_flight,
 }
 
 const DEAD: RestartCause = RestartCause::DeadVerdict;
@@ -122,4 +123,29 @@ async fn the_history_reaches_back_so_far_and_no_further(restarts: &dyn Restarts,
     assert_eq!(history(restarts).await.unasked.len(), RestartHistory::MAX_UNASKED, "just within");
     host.clock.advance(Millis(1));
     assert!(history(restarts).await.unasked.is_empty(), "just beyond");
+}
+
+async fn what_begins_elsewhere_is_the_next_life_and_not_in_flight(
+    restarts: &dyn Restarts,
+    host: &Host,
+) {
+    let of = workspace("ws");
+    restarts.begin(&of, LifeId(0), DEAD, REVISION, host.now()).await.unwrap();
+    let began = restarts.began_elsewhere(&of, LifeId(1), host.now()).await;
+    assert_eq!(began, Err(NotBegun::InFlight), "the run is the restart's own");
+    restarts.finish(&of, LifeId(1)).await.unwrap();
+    host.clock.advance(Millis(10));
+    let began = restarts.began_elsewhere(&of, LifeId(0), host.now()).await;
+    assert_eq!(began, Err(NotBegun::LifeEnded { current: LifeId(1) }));
+    let unasked = history(restarts).await.unasked;
+    assert_eq!(restarts.began_elsewhere(&of, LifeId(1), host.now()).await, Ok(LifeId(2)));
+    let expected = RestartHistory {
+        life: LifeId(2),
+        in_flight: false,
+        began: Some(host.now()),
+        cause: None,
+        revision: REVISION,
+        unasked,
+    };
+    assert_eq!(history(restarts).await, expected);
 }

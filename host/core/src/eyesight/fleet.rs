@@ -11,7 +11,7 @@ use crate::{
 
 /// How one workspace stands.
 #[derive(Clone, Copy, Debug, Default)]
-struct Standing {
+struct Member {
     suspected: bool,
     restarting: bool,
 }
@@ -23,7 +23,7 @@ struct Standing {
 /// Every method may be called twice with the same effect as once.
 #[derive(Clone, Debug, Default)]
 pub struct FleetGauge {
-    members: HashMap<WorkspaceId, Standing>,
+    members: HashMap<WorkspaceId, Member>,
     suspected: u32,
     restarting: u32,
     /// The most that were suspected at once, for each second in which that
@@ -63,11 +63,11 @@ impl FleetGauge {
     /// `dead`, or last seen not running, without a reported end and without a
     /// sign of life since. One that was not added is not counted.
     pub fn suspect(&mut self, workspace: &WorkspaceId, suspected: bool, now: UnixMillis) {
-        let Some(standing) = self.members.get_mut(workspace) else { return };
-        if standing.suspected == suspected {
+        let Some(member) = self.members.get_mut(workspace) else { return };
+        if member.suspected == suspected {
             return;
         }
-        standing.suspected = suspected;
+        member.suspected = suspected;
         let before = self.suspected;
         self.suspected = if suspected { before + 1 } else { before - 1 };
         self.note_change(before, now);
@@ -75,9 +75,9 @@ impl FleetGauge {
 
     /// Whether a restart of the workspace is in flight.
     pub fn restarting(&mut self, workspace: &WorkspaceId, restarting: bool) {
-        let Some(standing) = self.members.get_mut(workspace) else { return };
-        if standing.restarting != restarting {
-            standing.restarting = restarting;
+        let Some(member) = self.members.get_mut(workspace) else { return };
+        if member.restarting != restarting {
+            member.restarting = restarting;
             self.restarting = if restarting { self.restarting + 1 } else { self.restarting - 1 };
         }
     }
@@ -85,7 +85,7 @@ impl FleetGauge {
     /// The fleet now, and its peak of suspicion within so long, as a policy that
     /// judges `about` sees it: its own restart is not counted.
     pub fn fleet(&self, about: &WorkspaceId, within: Millis, now: UnixMillis) -> Fleet {
-        let own = self.members.get(about).is_some_and(|standing| standing.restarting);
+        let own = self.members.get(about).is_some_and(|member| member.restarting);
         Fleet {
             workspaces: u32::try_from(self.members.len()).unwrap_or(u32::MAX),
             suspected: self.peak(first_second(within, now)),

@@ -436,6 +436,34 @@ impl Incident {
         }
     }
 
+    /// A run began that nobody here ordered, and the store made it the next life.
+    /// Whoever started it wants it to run.
+    pub fn began_elsewhere(&mut self, life: LifeId, began: UnixMillis) -> Vec<Step> {
+        if self.is_in_flight() || self.standing == Standing::Removed {
+            return vec![];
+        }
+        self.life = life;
+        self.standing = Standing::Wanted;
+        self.phase = Phase::Settling;
+        self.offline = true;
+        self.unseen_since = Some(began);
+        self.doubted = false;
+        self.wishes.clear();
+        vec![Step::ForgetMemory, Step::AskSettled]
+    }
+
+    /// A person ended the run through the runtime itself: nothing starts it until
+    /// a person does.
+    pub fn ended_by_hand(&mut self) {
+        if self.standing == Standing::Wanted && !self.is_in_flight() {
+            self.standing = Standing::Paused;
+            self.phase = Phase::Resting;
+            self.offline = true;
+            self.doubted = false;
+            self.wishes.clear();
+        }
+    }
+
     /// A person pauses, hibernates or removes the workspace: it is stopped, and
     /// nothing restarts it by itself. Refused while a restart is in flight.
     pub fn put_to_rest(&mut self, standing: Standing) -> Result<Vec<Step>, Wish> {

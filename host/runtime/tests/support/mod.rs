@@ -138,7 +138,7 @@ pub(crate) fn facts() -> Vec<Exchange> {
     let beat = |age| Some(Beat { age: Millis(age), this_life: true });
     let (since, until) = (Millis(30_000), Millis(1_000));
     vec![
-        exchange(Question::Subject, Answer::Subject(subject())),
+        exchange(Question::Subject, Answer::Subject(Box::new(subject()))),
         exchange(Question::Look, Answer::Look(Ok(Sighting::bare(Status::Running)))),
         exchange(Question::NewestBeat, Answer::NewestBeat(Ok(beat(7_000)))),
         exchange(Question::NewestContact, Answer::NewestContact(Ok(beat(900)))),

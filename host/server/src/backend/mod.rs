@@ -4,11 +4,13 @@
 //!
 //! - [`process`]: child processes described by the configuration
 //! - [`docker`]: containers of one Docker daemon, found by their labels
+//! - [`http`]: cloud instances behind a control plane
 //! - [`Backends`]: all backends of a host behind the two ports
 //! - [`discovery`]: workspaces that a backend finds by itself
 
 pub mod discovery;
 pub mod docker;
+pub mod http;
 pub mod process;
 
 use std::{collections::HashMap, sync::Arc};

@@ -12,8 +12,8 @@ pub enum ConfigFailure {
     /// The text is no TOML, or a value is not what its key takes.
     #[error("{place}: {message}")]
     Refused { place: Place, message: String },
-    #[error("cannot read the token file {} of workspace {workspace}", file.display())]
-    TokenUnreadable { workspace: String, file: PathBuf, source: io::Error },
+    #[error("cannot read the token file {} of {owner}", file.display())]
+    TokenUnreadable { owner: String, file: PathBuf, source: io::Error },
     #[error(
         "there is no place for the state folder: set state_dir in the configuration, or --state-dir, or the environment variable HOME"
     )]

@@ -30,8 +30,8 @@ use reprieve_core::{
 };
 use schemars::JsonSchema;
 pub use sections::{
-    AdminConfig, DecisionsConfig, LogConfig, LogFormat, LogLevel, PolicyConfig, ProxyConfig,
-    QueueConfig, TenantConfig,
+    AdminConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig, LogFormat, LogLevel,
+    PolicyConfig, ProxyConfig, QueueConfig, TenantConfig,
 };
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
@@ -61,6 +61,9 @@ pub struct Config {
     /// By name of the workspace: 1 to 63 letters, digits, `-`, `_` and `.`.
     #[schemars(with = "BTreeMap<String, WorkspaceConfig>")]
     pub workspaces: BTreeMap<WorkspaceId, WorkspaceConfig>,
+    pub docker: DockerConfig,
+    /// By name of the control plane.
+    pub control_planes: BTreeMap<String, ControlPlaneConfig>,
     pub queue: QueueConfig,
     pub decisions: DecisionsConfig,
     pub log: LogConfig,
@@ -124,7 +127,9 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for tenant in self.tenants.keys() {
-            if !self.workspaces.values().any(|workspace| workspace.tenant == *tenant) {
+            if !self.docker.enabled
+                && !self.workspaces.values().any(|workspace| workspace.tenant == *tenant)
+            {
                 let place = self.place_of(&["tenants", tenant.as_str()]);
                 warnings.push(format!("{place}: no workspace belongs to this tenant"));
             }
@@ -156,11 +161,39 @@ impl Config {
             if let Err((key, message)) = workspace.check() {
                 return Err(self.refuse(&["workspaces", id.as_str(), key], &message));
             }
+            self.check_references(id, workspace)?;
             if let Some(url) = &workspace.address
                 && let Some(other) = addresses.insert(url.clone(), id)
             {
                 let message = format!("{url} is the address of workspace {other}, too");
                 return Err(self.refuse(&["workspaces", id.as_str(), "address"], &message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What a workspace names is there.
+    fn check_references(
+        &self,
+        id: &WorkspaceId,
+        workspace: &WorkspaceConfig,
+    ) -> Result<(), ConfigFailure> {
+        let refuse =
+            |key, message: String| self.refuse(&["workspaces", id.as_str(), key], &message);
+        if let Some(name) = &workspace.control_plane
+            && !self.control_planes.contains_key(name)
+        {
+            let known: Vec<_> = self.control_planes.keys().map(String::as_str).collect();
+            let message = format!("there is no control plane {name:?}; there are: {known:?}");
+            return Err(refuse("control_plane", message));
+        }
+        for on in &workspace.depends_on {
+            if on == id {
+                return Err(refuse("depends_on", "a workspace cannot depend on itself".to_owned()));
+            }
+            // With Docker more workspaces are found than the file names.
+            if !self.docker.enabled && !self.workspaces.contains_key(on) {
+                return Err(refuse("depends_on", format!("there is no workspace {on}")));
             }
         }
         Ok(())
@@ -177,6 +210,9 @@ impl Config {
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
+        for plane in self.control_planes.values_mut() {
+            plane.token_file.iter_mut().for_each(resolve);
+        }
         for workspace in self.workspaces.values_mut() {
             workspace.working_dir.iter_mut().for_each(resolve);
             workspace.log_file.iter_mut().for_each(resolve);
@@ -187,13 +223,11 @@ impl Config {
     fn read_token_files(&mut self) -> Result<(), ConfigFailure> {
         for (id, workspace) in &mut self.workspaces {
             let Some(file) = &workspace.token_file else { continue };
-            let token =
-                std::fs::read_to_string(file).map_err(|source| ConfigFailure::TokenUnreadable {
-                    workspace: id.to_string(),
-                    file: file.clone(),
-                    source,
-                })?;
-            workspace.token = Some(Secret::new(token.trim().to_owned()));
+            workspace.token = Some(read_token(&format!("workspace {id}"), file)?);
+        }
+        for (name, plane) in &mut self.control_planes {
+            let Some(file) = &plane.token_file else { continue };
+            plane.token = Some(read_token(&format!("control plane {name}"), file)?);
         }
         for (id, workspace) in &self.workspaces {
             if let Err((_, message)) = workspace.check_token() {
@@ -201,6 +235,16 @@ impl Config {
             }
         }
         Ok(())
+    }
+}
+
+fn read_token(owner: &str, file: &Path) -> Result<Secret, ConfigFailure> {
+    match std::fs::read_to_string(file) {
+        Ok(token) => Ok(Secret::new(token.trim().to_owned())),
+        Err(source) => {
+            let (owner, file) = (owner.to_owned(), file.to_owned());
+            Err(ConfigFailure::TokenUnreadable { owner, file, source })
+        }
     }
 }
 

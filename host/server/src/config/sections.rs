@@ -13,7 +13,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::units::{Count, Length, Size, Statuses};
+use super::{
+    units::{Count, Length, Size, Statuses},
+    workspace::Secret,
+};
 
 const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -115,6 +118,42 @@ pub struct TenantConfig {
     /// Settings of the policy for this tenant's workspaces, on top of the
     /// fleet's.
     pub settings: Settings,
+}
+
+/// Containers as workspaces: those with a label `reprieve.workspace`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DockerConfig {
+    /// Look for them. `reprieve run --docker` does so, too.
+    pub enabled: bool,
+    /// The Engine's socket. Default: what `$DOCKER_HOST` says (a `unix://` URL),
+    /// then `/var/run/docker.sock`.
+    pub socket: Option<PathBuf>,
+    /// How long a container may take to end after its stop signal, where it does
+    /// not say so itself (`docker run --stop-timeout`).
+    pub stop_grace: Length<0, 600_000>,
+}
+
+impl Default for DockerConfig {
+    fn default() -> Self {
+        // The Engine's own default.
+        Self { enabled: false, socket: None, stop_grace: Length::clamped(Millis::from_secs(10)) }
+    }
+}
+
+/// A control plane for cloud instances; see `docs/control-plane.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ControlPlaneConfig {
+    /// Where it listens, an http or https URL. Instances are below it.
+    #[schemars(with = "String")]
+    pub url: Url,
+    /// The bearer token to show it.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// A file that holds the token, relative to this file.
+    #[serde(default)]
+    pub token_file: Option<PathBuf>,
 }
 
 /// Requests that were accepted with 202.

@@ -267,9 +267,14 @@ fn compare(root: &Value, schema: &Value, document: &Value, path: &str, keys: &mu
             compare(root, inner, value, &path, keys);
         }
     } else if schema["additionalProperties"].is_object() {
-        // A map by name: the first entry writes out every key.
-        if let Some((name, value)) = document.as_object().and_then(|map| map.iter().next()) {
-            compare(root, &schema["additionalProperties"], value, &format!("{path}.{name}"), keys);
+        // A map by name: its entries together write out every key.
+        let entries = document.as_object().into_iter().flatten();
+        let written = entries.filter_map(|(_, entry)| entry.as_object()).flatten();
+        let together: serde_json::Map<_, _> =
+            written.map(|(key, value)| (key.clone(), value.clone())).collect();
+        if !together.is_empty() {
+            let path = format!("{path}.*");
+            compare(root, &schema["additionalProperties"], &together.into(), &path, keys);
         }
     }
 }

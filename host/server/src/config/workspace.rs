@@ -6,7 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use reprieve_core::{ids::TenantId, settings::Settings, time::Millis};
+use reprieve_core::{
+    ids::{TenantId, WorkspaceId},
+    settings::Settings,
+    time::Millis,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use url::Url;
@@ -30,8 +34,18 @@ pub struct WorkspaceConfig {
     /// Who runs it.
     #[serde(default)]
     pub kind: WorkspaceKind,
-    /// The program and its arguments. `{reprieve}` stands for this program.
+    /// Of kind `process`: the program and its arguments. `{reprieve}` stands for
+    /// this program.
+    #[serde(default)]
     pub command: Vec<String>,
+    /// Of kind `http`: which of the `control_planes` runs it.
+    #[serde(default)]
+    pub control_plane: Option<String>,
+    /// Workspaces after whose restart this one is restarted, too: those that it
+    /// shares a network namespace with, for example.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub depends_on: Vec<WorkspaceId>,
     /// Environment variables, on top of the host's own. `PORT` and names that
     /// begin with `REPRIEVE_` are given by the host.
     #[serde(default)]
@@ -79,12 +93,16 @@ pub enum WorkspaceKind {
     /// A child process of the host.
     #[default]
     Process,
+    /// An instance behind a control plane that speaks the contract in
+    /// `docs/control-plane.md`.
+    Http,
 }
 
 impl WorkspaceKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Http => "http",
         }
     }
 }
@@ -101,8 +119,9 @@ impl WorkspaceConfig {
 
     /// What no single key can tell: the key at fault and a message.
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
-        if self.command.first().is_none_or(String::is_empty) {
-            return Err(("command", "is empty: name a program, [\"my-agent\", \"--flag\"]".into()));
+        match self.kind {
+            WorkspaceKind::Process => self.check_process()?,
+            WorkspaceKind::Http => self.check_instance()?,
         }
         for name in self.env.keys() {
             if name.is_empty() || name.contains(['=', '\0']) {
@@ -112,18 +131,45 @@ impl WorkspaceConfig {
                 return Err(("env", format!("{name} is given by the host; choose another name")));
             }
         }
-        if let Some(url) = &self.address
-            && !is_loopback_http(url)
-        {
-            let message = format!(
-                "{url} is not valid: must be an http URL with a loopback address and a port, written like \"http://127.0.0.1:9001\""
-            );
-            return Err(("address", message));
-        }
         if self.token.is_some() && self.token_file.is_some() {
             return Err(("token_file", "token is set, too; keep one of them".into()));
         }
         self.check_token()
+    }
+
+    fn check_process(&self) -> Result<(), (&'static str, String)> {
+        if self.command.first().is_none_or(String::is_empty) {
+            return Err(("command", "is empty: name a program, [\"my-agent\", \"--flag\"]".into()));
+        }
+        if self.control_plane.is_some() {
+            return Err(("control_plane", "is for workspaces of kind \"http\"".into()));
+        }
+        match &self.address {
+            Some(url) if !is_loopback_http(url) => {
+                let message = format!(
+                    "{url} is not valid: must be an http URL with a loopback address and a port, written like \"http://127.0.0.1:9001\""
+                );
+                Err(("address", message))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn check_instance(&self) -> Result<(), (&'static str, String)> {
+        if self.control_plane.is_none() {
+            let message = "is missing: name one of the control_planes".into();
+            return Err(("control_plane", message));
+        }
+        let of_processes = [
+            ("command", !self.command.is_empty()),
+            ("env", !self.env.is_empty()),
+            ("working_dir", self.working_dir.is_some()),
+            ("log_file", self.log_file.is_some()),
+        ];
+        match of_processes.into_iter().find(|(_, given)| *given) {
+            Some((key, _)) => Err((key, "is for workspaces of kind \"process\"".into())),
+            None => Ok(()),
+        }
     }
 
     /// A token that is there is long enough.

@@ -12,7 +12,7 @@ use reprieve_core::{
     incident::WorkspaceState,
     judgement::ForwardFailure,
     queue::NewItem,
-    reply::{self, BUSY_RETRY_AFTER, Kind, Manners, Progress, Reply, Standing},
+    reply::{self, BUSY_RETRY_AFTER, Kind, Manners, Progress, Reachability, Reply},
     time::Millis,
 };
 use url::Url;
@@ -53,17 +53,17 @@ impl Errand {
         }
     }
 
-    const fn standing(&self) -> Standing {
+    const fn reachability(&self) -> Reachability {
         match self.route.state {
-            WorkspaceState::Provisioning if self.route.address.is_none() => Standing::NotYetPlaced,
+            WorkspaceState::Provisioning if self.route.address.is_none() => Reachability::NotYetPlaced,
             WorkspaceState::Provisioning
             | WorkspaceState::Online
             | WorkspaceState::Degraded
             // It may be back before anybody noticed; if not, that is judged.
-            | WorkspaceState::Offline => Standing::Reachable,
-            WorkspaceState::Paused => Standing::Paused,
-            WorkspaceState::Hibernating | WorkspaceState::Hibernated => Standing::Asleep,
-            WorkspaceState::Removed => Standing::Removed,
+            | WorkspaceState::Offline => Reachability::Reachable,
+            WorkspaceState::Paused => Reachability::Paused,
+            WorkspaceState::Hibernating | WorkspaceState::Hibernated => Reachability::Asleep,
+            WorkspaceState::Removed => Reachability::Removed,
         }
     }
 }
@@ -72,12 +72,12 @@ impl Proxy {
     /// The place to forward to, or the answer where there is none to forward to.
     pub(super) async fn admit(&self, errand: &mut Errand) -> Result<Url, Answer> {
         let manners = self.manners(errand);
-        let standing = errand.standing();
-        if standing == Standing::Asleep {
+        let reachability = errand.reachability();
+        if reachability == Reachability::Asleep {
             let (fleet, workspace) = (Arc::clone(&self.fleet), errand.workspace.clone());
             to_the_end(async move { fleet.wake(&workspace).await }).await;
         }
-        if let Some(reply) = reply::before_forward(errand.kind(), standing, manners) {
+        if let Some(reply) = reply::before_forward(errand.kind(), reachability, manners) {
             return Err(self.reply(reply, errand, None, None).await);
         }
         if let Some(judged) = self.fleet.preflight(&errand.workspace).await

@@ -1,19 +1,18 @@
 //! The client side: connections to workspaces.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, Version, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
 use reprieve_core::{address, judgement::ForwardFailure};
-use rustls::{ClientConfig, RootCertStore};
 use url::Url;
 
 use super::{
@@ -23,14 +22,12 @@ use super::{
     resolve::Resolver,
     watch::{NewestSign, Patience, Upload, wait},
 };
+use crate::tls;
 
 type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Body>;
 
 /// Idle connections kept to one workspace.
 const MAX_IDLE_PER_WORKSPACE: usize = 32;
-
-/// The machine's certificates take long to read, and do not change.
-static TLS: LazyLock<ClientConfig> = LazyLock::new(tls);
 
 /// Pooled connections to workspaces. Those to owned addresses and the others
 /// have pools of their own, so that no connection to a private address is ever
@@ -50,7 +47,7 @@ impl Upstream {
             http.set_nodelay(true);
             http.set_connect_timeout(Some(options.connect_timeout));
             let https = HttpsConnectorBuilder::new()
-                .with_tls_config(TLS.clone())
+                .with_tls_config(tls::config())
                 .https_or_http()
                 .enable_http1()
                 .wrap_connector(http);
@@ -143,20 +140,6 @@ pub(super) fn is_event_stream(response: &Response<Incoming>) -> bool {
     response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).is_some_and(
         |value| value.trim_start().to_ascii_lowercase().starts_with("text/event-stream"),
     )
-}
-
-/// Without any certificates on the machine, https addresses fail one by one and
-/// http ones work.
-fn tls() -> ClientConfig {
-    match ClientConfig::builder().with_native_roots() {
-        Ok(builder) => builder.with_no_client_auth(),
-        Err(error) => {
-            tracing::warn!(%error, "no root certificates found; workspaces cannot be reached over https");
-            ClientConfig::builder()
-                .with_root_certificates(RootCertStore::empty())
-                .with_no_client_auth()
-        }
-    }
 }
 
 /// A request for a workspace, without headers.

@@ -42,6 +42,20 @@ impl RestartStore {
         }
     }
 
+    async fn next_life(&self, start: Start) -> Result<LifeId, NotBegun> {
+        let (histories, in_memory) = (Arc::clone(&self.histories), start.clone());
+        let begun = self.writer.write_then(
+            0,
+            move |connection| start.begin(connection),
+            move |begun| {
+                if let Ok(life) = begun {
+                    in_memory.apply(*life, &mut histories.write());
+                }
+            },
+        );
+        begun.await.unwrap_or(Err(NotBegun::StoreUnavailable))
+    }
+
     /// As of now: what is further back than the history reaches is left out.
     fn history(&self, workspace: &WorkspaceId) -> RestartHistory {
         let mut history = self.histories.read().get(workspace).cloned().unwrap_or_default();
@@ -69,18 +83,25 @@ impl Restarts for RestartStore {
         revision: Revision,
         now: UnixMillis,
     ) -> Result<LifeId, NotBegun> {
-        let start = Start { workspace: workspace.clone(), of, cause, revision, now };
-        let (histories, in_memory) = (Arc::clone(&self.histories), start.clone());
-        let begun = self.writer.write_then(
-            0,
-            move |connection| start.begin(connection),
-            move |begun| {
-                if let Ok(life) = begun {
-                    in_memory.apply(*life, &mut histories.write());
-                }
-            },
-        );
-        begun.await.unwrap_or(Err(NotBegun::StoreUnavailable))
+        let revision = Some(revision);
+        self.next_life(Start {
+            workspace: workspace.clone(),
+            of,
+            cause: Some(cause),
+            revision,
+            now,
+        })
+        .await
+    }
+
+    async fn began_elsewhere(
+        &self,
+        workspace: &WorkspaceId,
+        of: LifeId,
+        began: UnixMillis,
+    ) -> Result<LifeId, NotBegun> {
+        let workspace = workspace.clone();
+        self.next_life(Start { workspace, of, cause: None, revision: None, now: began }).await
     }
 
     async fn finish(&self, workspace: &WorkspaceId, life: LifeId) -> Result<(), StoreFault> {
@@ -107,24 +128,26 @@ impl Restarts for RestartStore {
     }
 }
 
-/// A restart that is wanted.
+/// The begin of a life.
 #[derive(Clone)]
 struct Start {
     workspace: WorkspaceId,
     of: LifeId,
-    cause: RestartCause,
-    revision: Revision,
+    /// None: begun elsewhere, so that nothing is in flight here.
+    cause: Option<RestartCause>,
+    /// None: as before.
+    revision: Option<Revision>,
     now: UnixMillis,
 }
 
 impl Start {
     fn begin(&self, connection: &Connection) -> rusqlite::Result<Result<LifeId, NotBegun>> {
         let name = self.workspace.as_str();
-        let known: Option<(u64, bool)> = connection
-            .prepare_cached("SELECT life, in_flight FROM restarts WHERE workspace = ?1")?
-            .query_row([name], |found| Ok((found.get(0)?, found.get(1)?)))
+        let known: Option<(u64, bool, u64)> = connection
+            .prepare_cached("SELECT life, in_flight, revision FROM restarts WHERE workspace = ?1")?
+            .query_row([name], |found| Ok((found.get(0)?, found.get(1)?, found.get(2)?)))
             .optional()?;
-        let (current, in_flight) = known.unwrap_or_default();
+        let (current, in_flight, revision) = known.unwrap_or_default();
         if in_flight {
             return Ok(Err(NotBegun::InFlight));
         }
@@ -136,18 +159,20 @@ impl Start {
         connection
             .prepare_cached(
                 "INSERT INTO restarts (workspace, life, in_flight, began, cause, revision)
-                 VALUES (?1, ?2, 1, ?3, ?4, ?5)
-                 ON CONFLICT (workspace) DO UPDATE SET life = excluded.life, in_flight = 1,
-                     began = excluded.began, cause = excluded.cause, revision = excluded.revision",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT (workspace) DO UPDATE SET life = excluded.life,
+                     in_flight = excluded.in_flight, began = excluded.began,
+                     cause = excluded.cause, revision = excluded.revision",
             )?
             .execute(params![
                 name,
                 life.0,
+                self.cause.is_some(),
                 self.now.0,
                 row::to_json(&self.cause)?,
-                self.revision.0
+                self.revision.map_or(revision, |revision| revision.0)
             ])?;
-        if is_unasked(self.cause) {
+        if self.cause.is_some_and(is_unasked) {
             self.note_unasked(connection, life)?;
         }
         Ok(Ok(life))
@@ -178,11 +203,13 @@ impl Start {
     fn apply(&self, life: LifeId, histories: &mut Histories) {
         let history = histories.entry(self.workspace.clone()).or_default();
         history.life = life;
-        history.in_flight = true;
+        history.in_flight = self.cause.is_some();
         history.began = Some(self.now);
-        history.cause = Some(self.cause);
-        history.revision = self.revision;
-        if is_unasked(self.cause) {
+        history.cause = self.cause;
+        if let Some(revision) = self.revision {
+            history.revision = revision;
+        }
+        if self.cause.is_some_and(is_unasked) {
             history.unasked.insert(0, self.now);
             history.unasked.retain(|began| began.age(self.now) <= RestartHistory::REACH);
             history.unasked.truncate(RestartHistory::MAX_UNASKED);
@@ -219,7 +246,7 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Histories> {
             life: LifeId(found.get(1)?),
             in_flight: found.get(2)?,
             began: Some(UnixMillis(found.get(3)?)),
-            cause: Some(row::json(found, 4)?),
+            cause: row::json(found, 4)?,
             revision: Revision(found.get(5)?),
             unasked: Vec::new(),
         };

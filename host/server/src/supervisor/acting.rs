@@ -64,7 +64,6 @@ impl Supervisor {
                 let mut live = workspace.live.lock();
                 live.owned_address.clone_from(&workspace.spec.address);
                 live.own_word = None;
-                live.mark = None;
             }
             Step::Broadcast { life, cause } => {
                 let cause = cause_name(cause);
@@ -123,7 +122,15 @@ impl Supervisor {
             Err(NotBegun::InFlight | NotBegun::LifeEnded { .. }) => {}
         }
         let begun = begun.map(|life| (life, revision));
-        let steps = workspace.live.lock().incident.begun(begun, self.now());
+        let steps = {
+            let mut live = workspace.live.lock();
+            if begun.is_ok() {
+                // Nobody knows yet which run the new life will be.
+                live.mark = None;
+                live.ended_by_hand = None;
+            }
+            live.incident.begun(begun, self.now())
+        };
         self.save(workspace).await;
         steps
     }
@@ -172,6 +179,12 @@ impl Supervisor {
             let steps = of.live.lock().incident.carried_out(life, outcome.as_ref().copied(), now);
             supervisor.save(&of).await;
             supervisor.carry_out(&of, steps, None).await;
+            of.restarted.notify_waiters();
+            // The first start takes nothing away from anybody.
+            let is_restart = life > LifeId::default().next();
+            if is_restart && outcome.is_ok() && cause != RestartCause::Dependency {
+                supervisor.restart_dependents(of.id()).await;
+            }
         });
     }
 
@@ -261,6 +274,7 @@ impl Supervisor {
                 queues_for_itself: Some(live.queues_for_itself),
                 wanted: live.incident.wanted_revision(),
                 mark: live.mark.clone(),
+                ended_by_hand: live.ended_by_hand.clone(),
                 stopped_with_host: false,
             }
         };

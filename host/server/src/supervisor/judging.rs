@@ -160,6 +160,11 @@ impl Supervisor {
             Verdict::Busy(wait) => self.leave_alone(workspace, life, wait),
             // Not decided within the limit.
             Verdict::Recheck(_) => self.leave_alone(workspace, life, Outcome::FALL_BACK_RETRY),
+            Verdict::Dead if self.ended_by_hand(workspace, ruled.mark.as_ref()) => {
+                self.leave_stopped(workspace).await;
+                let effect = "left stopped: a person stopped it".to_owned();
+                (Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY }, effect)
+            }
             Verdict::Dead => {
                 let (_, steps) = workspace.live.lock().incident.dead(life, now);
                 self.carry_out(workspace, steps, ruled.mark).await;

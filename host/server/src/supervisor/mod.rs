@@ -5,11 +5,15 @@
 //! [`witness`]; re-probes are waited for once per workspace, whoever asks. A
 //! DEAD verdict goes to the workspace's restart machine (`reprieve_core::
 //! incident`), whose steps [`acting`] carries out. [`watching`] notices silence,
-//! exits and the host's own lateness; [`draining`] delivers what was queued;
-//! [`fleet`] is the face that the proxy sees.
+//! exits and the host's own lateness; [`elsewhere`] follows what people do with
+//! the runtime itself, and [`dependents`] what a restart means for others;
+//! [`draining`] delivers what was queued; [`fleet`] is the face that the proxy
+//! sees.
 
 mod acting;
+mod dependents;
 mod draining;
+mod elsewhere;
 mod fleet;
 mod judging;
 mod records;
@@ -21,7 +25,10 @@ mod watching;
 mod witness;
 mod workspace;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use parking_lot::RwLock;
 use reprieve_core::{
@@ -35,6 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::{
     draining::Courier,
+    elsewhere::NotTakenOn,
     records::{Records, WorkspaceRecord},
     status::WorkspaceStatus,
     tally::Tally,
@@ -125,6 +133,8 @@ struct Inner {
     probes: Semaphore,
     tally: Tally,
     events: broadcast::Sender<FleetEvent>,
+    /// Workspaces are watched; before it they are only taken on.
+    started: AtomicBool,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -140,6 +150,7 @@ impl Supervisor {
             probes: Semaphore::new(MAX_PROBES),
             tally: Tally::default(),
             events: broadcast::channel(EVENTS_KEPT).0,
+            started: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         }))

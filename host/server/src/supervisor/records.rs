@@ -20,7 +20,10 @@ pub struct WorkspaceRecord {
     pub own_word: Option<Url>,
     pub queues_for_itself: Option<bool>,
     pub wanted: Revision,
+    /// The run of the newest life. None while it is being started.
     pub mark: Option<LifeMark>,
+    /// The run that a person ended through the runtime itself.
+    pub ended_by_hand: Option<LifeMark>,
     /// The host stopped the workspace when it stopped itself, and is to start it
     /// when it comes back.
     pub stopped_with_host: bool,

@@ -1,7 +1,10 @@
 //! Notices by itself: silence, exits, the host's own lateness. And takes
 //! workspaces on when the host starts.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use reprieve_core::{
     evidence::StoreFault,
@@ -59,6 +62,7 @@ impl Supervisor {
             own_word: record.own_word,
             queues_for_itself: record.queues_for_itself.unwrap_or(spec.queues_for_itself),
             mark: record.mark,
+            ended_by_hand: record.ended_by_hand,
             blind_since: None,
         };
         let workspace = Workspace::new(spec, live);
@@ -67,10 +71,14 @@ impl Supervisor {
         let limit = self.0.current.snapshot().silence_limit(&workspace.who);
         self.0.ports.heartbeats.watch(workspace.id(), limit, now);
         self.0.workspaces.write().insert(workspace.id().clone(), Arc::clone(&workspace));
+        let is_watched = self.0.started.load(Ordering::Acquire);
         if wanted && record.stopped_with_host {
             let steps = workspace.live.lock().incident.wish(RestartCause::Operator, now).1;
             self.save(&workspace).await;
             self.carry_out(&workspace, steps, None).await;
+        }
+        if is_watched {
+            self.begin_to_watch(workspace);
         }
         Ok(())
     }
@@ -92,10 +100,15 @@ impl Supervisor {
                 }
             });
         }
+        self.0.started.store(true, Ordering::Release);
         for workspace in self.all() {
-            let supervisor = self.clone();
-            self.spawn(async move { supervisor.find(&workspace).await });
+            self.begin_to_watch(workspace);
         }
+    }
+
+    fn begin_to_watch(&self, workspace: Arc<Workspace>) {
+        let supervisor = self.clone();
+        self.spawn(async move { supervisor.find(&workspace).await });
     }
 
     /// A workspace that this host never started is started; one that an earlier
@@ -113,9 +126,11 @@ impl Supervisor {
         let look = witness.look().await;
         let runs = look.as_ref().is_ok_and(|look| !look.sighting.status.is_down());
         if runs {
-            workspace.live.lock().mark = witness.seen();
-            self.save(workspace).await;
+            let began = look.ok().and_then(|look| look.sighting.uptime);
+            self.run_seen(workspace, witness.seen(), began).await;
             self.judge(workspace, Trigger::Sweep).await;
+        } else if life == LifeId::default() && workspace.spec.discovered {
+            self.leave_stopped(workspace).await;
         } else if life == LifeId::default() && look.is_ok() {
             self.wish(workspace, RestartCause::Operator).await;
         } else {
@@ -186,12 +201,14 @@ impl Supervisor {
             let Some(workspace) = self.workspace(&event.workspace) else { continue };
             let trigger = match event.kind {
                 RuntimeEventKind::Started => {
-                    workspace.live.lock().mark = event.mark;
+                    self.run_began(&workspace, event.mark, event.address).await;
                     continue;
                 }
-                RuntimeEventKind::Stopped | RuntimeEventKind::StoppedByHand => {
+                RuntimeEventKind::StoppedByHand => {
+                    self.run_ended_by_hand(&workspace, event.mark.clone()).await;
                     Trigger::RuntimeStopped
                 }
+                RuntimeEventKind::Stopped => Trigger::RuntimeStopped,
                 RuntimeEventKind::Unhealthy => Trigger::Unhealthy,
             };
             let of_this_run = {
@@ -212,6 +229,9 @@ impl Supervisor {
     /// be started when it comes back.
     pub async fn mark_stopped_with_host(&self) {
         for workspace in self.all() {
+            if !workspace.spec.ends_with_host {
+                continue;
+            }
             let record = self.0.ports.records.load(workspace.id()).await;
             if let Ok(Some(mut record)) = record {
                 record.stopped_with_host = true;

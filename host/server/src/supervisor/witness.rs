@@ -8,7 +8,7 @@ use reprieve_core::{
     evidence::{Answer, Beat, Life, ProbeFault, Question},
     ids::LifeId,
     ports::{LifeMark, Look, RestartHistory, Signs, Witness},
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 
 use super::{Supervisor, workspace::Workspace};
@@ -31,8 +31,10 @@ impl Witness for WorkspaceWitness {
         let signs = || ports.heartbeats.at_hand(id);
         let history = || ports.restarts.at_hand(id);
         match *question {
-            Question::Subject => Some(Answer::Subject(self.workspace.subject())),
             Question::Look => None,
+            Question::Subject => Some(self.subject()),
+            Question::Eyesight { since, until } => Some(self.eyesight(since, until, now)),
+            Question::Fleet { within } => Some(self.fleet(within, now)),
             Question::NewestBeat | Question::NewestContact | Question::Intervals { .. } => {
                 signs().map(|signs| self.told_by_signs(question, &signs, now))
             }
@@ -40,12 +42,6 @@ impl Witness for WorkspaceWitness {
                 history().map(|history| self.told_by_history(question, &history, now))
             }
             Question::Memory => ports.memory.at_hand(id, now).map(|note| Answer::Memory(Ok(note))),
-            Question::Eyesight { since, until } => {
-                Some(Answer::Eyesight(self.supervisor.0.surroundings.eyesight(since, until, now)))
-            }
-            Question::Fleet { within } => Some(Answer::Fleet(
-                self.supervisor.0.surroundings.fleet(&self.workspace.who, within, now),
-            )),
         }
     }
 
@@ -77,12 +73,9 @@ impl Witness for WorkspaceWitness {
                 Err(fault) => Answer::RestartCount(Err(fault)),
             },
             Question::Memory => Answer::Memory(ports.memory.fetch(id, now).await),
-            Question::Subject | Question::Eyesight { .. } | Question::Fleet { .. } => {
-                match self.at_hand(question, now) {
-                    Some(answer) => answer,
-                    None => unreachable!("always at hand, see `at_hand`"),
-                }
-            }
+            Question::Subject => self.subject(),
+            Question::Eyesight { since, until } => self.eyesight(since, until, now),
+            Question::Fleet { within } => self.fleet(within, now),
         };
         if answer.is_fault() {
             self.supervisor.store_failed();
@@ -99,6 +92,19 @@ impl WorkspaceWitness {
     /// The run that was last seen.
     pub(super) fn seen(&self) -> Option<LifeMark> {
         self.seen.lock().clone()
+    }
+
+    fn subject(&self) -> Answer {
+        Answer::Subject(Box::new(self.workspace.subject()))
+    }
+
+    fn eyesight(&self, since: Millis, until: Millis, now: UnixMillis) -> Answer {
+        Answer::Eyesight(self.supervisor.0.surroundings.eyesight(since, until, now))
+    }
+
+    fn fleet(&self, within: Millis, now: UnixMillis) -> Answer {
+        let gauges = &self.supervisor.0.surroundings;
+        Answer::Fleet(gauges.fleet(&self.workspace.who, within, now))
     }
 
     fn told_by_signs(&self, question: &Question, signs: &Signs, now: UnixMillis) -> Answer {

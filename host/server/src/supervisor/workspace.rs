@@ -11,14 +11,14 @@ use reprieve_core::{
     time::{Millis, UnixMillis},
 };
 use reprieve_runtime::Who;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 use super::timers::Timers;
 use crate::proxy::fleet::{Judged, Route};
 
 /// A workspace as it was configured.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WorkspaceSpec {
     pub id: WorkspaceId,
     pub tenant: TenantId,
@@ -30,6 +30,14 @@ pub struct WorkspaceSpec {
     pub token: String,
     /// Where it listens, if the configuration says so.
     pub address: Option<Url>,
+    /// Restarted after each restart of these: they share what a restart takes
+    /// away, a network namespace for example.
+    pub depends_on: Vec<WorkspaceId>,
+    /// Its runtime describes it, not the configuration. Whether it shall run is
+    /// then the runtime's to show: it is not started for the first time here.
+    pub discovered: bool,
+    /// Its runs end with this host, and are begun again when it comes back.
+    pub ends_with_host: bool,
 }
 
 impl std::fmt::Debug for WorkspaceSpec {
@@ -59,6 +67,8 @@ pub(super) struct Workspace {
     pub(super) timers: Timers,
     pub(super) draining: AtomicBool,
     pub(super) pace: Mutex<Pace>,
+    /// Told whenever a restart of it was carried out, or was not.
+    pub(super) restarted: Notify,
 }
 
 /// Spreads the attempts at delivery: a workspace that beats often must not use
@@ -100,6 +110,8 @@ pub(super) struct Live {
     pub(super) queues_for_itself: bool,
     /// Which run the runtime shows, as last seen.
     pub(super) mark: Option<LifeMark>,
+    /// The run that a person ended through the runtime itself.
+    pub(super) ended_by_hand: Option<LifeMark>,
     /// Since when the runtime could not be asked about it.
     pub(super) blind_since: Option<UnixMillis>,
 }
@@ -125,6 +137,7 @@ impl Workspace {
             timers: Timers::default(),
             draining: AtomicBool::default(),
             pace: Mutex::default(),
+            restarted: Notify::new(),
             spec,
         })
     }
@@ -135,6 +148,13 @@ impl Workspace {
 
     pub(super) fn life(&self) -> LifeId {
         self.live.lock().incident.life()
+    }
+
+    /// The backend put its run there, if it said so.
+    pub(super) fn placed_at(&self, address: Option<Url>) {
+        if address.is_some() {
+            self.live.lock().owned_address = address;
+        }
     }
 
     pub(super) fn subject(&self) -> Subject {

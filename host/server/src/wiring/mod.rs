@@ -5,6 +5,7 @@
 //! other way.
 
 mod courier;
+mod discoveries;
 mod secrets;
 
 use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -23,10 +24,13 @@ use url::Url;
 use self::courier::ProxyCourier;
 use crate::{
     admin,
-    backend::process::{Listen, Output, ProcessSpec, Processes, ProcessesOptions},
+    backend::{
+        Backends,
+        process::{Listen, Output, ProcessSpec, Processes, ProcessesOptions},
+    },
     cli::{self, Welcome},
     clock::HostClock,
-    config::{Config, WorkspaceConfig, policy::PolicySource, state_dir},
+    config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
     proxy::{self, Deliverer, ProxyOptions},
     store::{Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
@@ -129,7 +133,14 @@ impl Host {
         let backend = ProcessesOptions::new(state_dir.clone(), Arc::clone(&clock), events);
         let processes = Arc::new(Processes::open(backend, specs).await?);
 
-        let ports = ports(&config, clock, &store, &processes, wrap_probe);
+        let backends = Arc::new(Backends::default());
+        for (id, workspace) in &config.workspaces {
+            match workspace.kind {
+                WorkspaceKind::Process => backends.assign(id.clone(), processes.clone()),
+                WorkspaceKind::Http => {}
+            }
+        }
+        let ports = ports(&config, clock, &store, &backends, wrap_probe);
         let supervisor =
             Supervisor::new(ports, Arc::new(Current::new(generation)), behaviour(&config));
         for (id, workspace) in &config.workspaces {
@@ -221,10 +232,10 @@ fn ports(
     config: &Config,
     clock: Arc<dyn Clock>,
     store: &Store,
-    processes: &Arc<Processes>,
+    backends: &Arc<Backends>,
     wrap_probe: Option<WrapProbe>,
 ) -> Ports {
-    let probe: Arc<dyn Probe> = processes.clone();
+    let probe: Arc<dyn Probe> = backends.clone();
     let courier = ProxyCourier {
         deliverer: Deliverer::new(proxy_options(config)),
         heartbeats: store.heartbeats.clone(),
@@ -236,7 +247,7 @@ fn ports(
             Some(wrap) => wrap(probe),
             None => probe,
         },
-        restarter: processes.clone(),
+        restarter: backends.clone(),
         heartbeats: store.heartbeats.clone(),
         restarts: store.restarts.clone(),
         memory: store.memory.clone(),
@@ -306,7 +317,10 @@ fn process_specs(
             ..ProcessSpec::new(id.clone(), workspace.command_line(&reprieve))
         }
     };
-    Ok(config.workspaces.iter().map(spec).collect())
+    let is_process = |(_, workspace): &(&WorkspaceId, &WorkspaceConfig)| {
+        workspace.kind == WorkspaceKind::Process
+    };
+    Ok(config.workspaces.iter().filter(is_process).map(spec).collect())
 }
 
 fn workspace_spec(
@@ -324,6 +338,9 @@ fn workspace_spec(
         queues_for_itself: workspace.queues_for_itself,
         token: token.to_owned(),
         address: workspace.address.clone().or(running_at),
+        depends_on: workspace.depends_on.clone(),
+        discovered: false,
+        ends_with_host: workspace.kind == WorkspaceKind::Process,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a person on call reads, for one decision of each sort.
 
+use std::sync::Arc;
+
 use reprieve_core::{
     decision::{Cost, GenerationRef},
     evidence::{
@@ -25,8 +27,8 @@ fn asked(question: Question, answer: Answer) -> Exchange {
     Exchange { question, answer }
 }
 
-fn reason(code: &str, meaning: &str) -> Reason {
-    Reason { code: code.into(), meaning: meaning.into() }
+fn reason(code: &str, meaning: &str) -> Arc<Reason> {
+    Arc::new(Reason { code: code.into(), meaning: meaning.into() })
 }
 
 fn decision(call: Call, evidence: Vec<Exchange>, outcome: Outcome, effect: &str) -> Decision {
@@ -36,12 +38,12 @@ fn decision(call: Call, evidence: Vec<Exchange>, outcome: Outcome, effect: &str)
         workspace: "research-7".parse().unwrap(),
         tenant: "acme".parse().unwrap(),
         life: LifeId(3),
-        generation: GenerationRef {
+        generation: Arc::new(GenerationRef {
             number: 12,
             policy: "default 0.1.0".into(),
             component: Digest::of(b"component"),
             settings: Digest::of(b"settings"),
-        },
+        }),
         call,
         evidence,
         memory_write: None,
@@ -184,12 +186,12 @@ fn a_ruling_reads_as_whether_a_restart_may_begin() {
             vec![
                 asked(
                     Question::Subject,
-                    Answer::Subject(Subject {
+                    Answer::Subject(Box::new(Subject {
                         id: "research-7".into(),
                         tenant: "acme".into(),
                         kind: "process".into(),
                         labels: vec![("role".into(), "research".into())],
-                    }),
+                    })),
                 ),
                 asked(
                     Question::RestartCount { within: Millis::from_secs(600) },

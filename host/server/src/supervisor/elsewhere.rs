@@ -1,0 +1,181 @@
+//! What people do with the runtime itself, past this host: they start and stop
+//! workspaces, make new ones and take them away.
+
+use std::{sync::Arc, time::Duration};
+
+use reprieve_core::{
+    evidence::StoreFault,
+    ids::{LifeId, WorkspaceId},
+    ports::{LifeMark, NotBegun},
+    settings::Settings,
+    time::{Millis, UnixMillis},
+};
+use reprieve_runtime::GenerationRefused;
+use url::Url;
+
+use super::{Supervisor, WorkspaceSpec, workspace::Workspace};
+
+/// Who restarts a workspace by hand may go on to restart those that depend on
+/// it: so long they are left to him.
+const OTHERS_BY_HAND: Duration = Duration::from_secs(10);
+
+/// Why a workspace that a runtime describes is not taken on.
+#[derive(Debug, thiserror::Error)]
+pub enum NotTakenOn {
+    #[error("the policy refuses its settings")]
+    Settings(#[from] GenerationRefused),
+    #[error("what is known of it cannot be read")]
+    Store(#[from] StoreFault),
+}
+
+impl Supervisor {
+    /// Takes on a workspace that a runtime describes, or what is new about one
+    /// that it described before. `address`: where its run listens, if it runs.
+    pub async fn found(
+        &self,
+        spec: WorkspaceSpec,
+        own: Settings,
+        address: Option<Url>,
+    ) -> Result<(), NotTakenOn> {
+        self.adopt_settings(&spec, own)?;
+        let id = spec.id.clone();
+        if let Some(known) = self.workspace(&id) {
+            if known.spec == spec {
+                known.placed_at(address);
+                return Ok(());
+            }
+            // Whoever holds the former one ends what it began; the store sees to
+            // it that no second restart begins meanwhile.
+            known.timers.clear();
+        }
+        self.take_on(spec).await?;
+        if let Some(workspace) = self.workspace(&id) {
+            workspace.placed_at(address);
+        }
+        Ok(())
+    }
+
+    /// A person took the workspace away: nobody watches it any more. What waits
+    /// for it stays queued until it comes back or is stale.
+    pub fn withdrawn(&self, workspace: &WorkspaceId) {
+        let Some(workspace) = self.0.workspaces.write().remove(workspace) else { return };
+        workspace.timers.clear();
+        self.0.ports.heartbeats.watch(workspace.id(), None, self.now());
+        self.0.surroundings.wanted(&workspace.who, false, self.now());
+        tracing::info!(workspace = %workspace.id(), "withdrawn");
+        self.announce(workspace.id(), "withdrawn".to_owned());
+    }
+
+    fn adopt_settings(&self, spec: &WorkspaceSpec, own: Settings) -> Result<(), GenerationRefused> {
+        let current = self.0.current.snapshot();
+        let in_force = current.settings().workspaces.get(&spec.id);
+        if in_force.map_or(own.is_empty(), |in_force| *in_force == own) {
+            return Ok(());
+        }
+        self.0.current.swap(current.with_workspace(&spec.id, &spec.tenant, own)?);
+        Ok(())
+    }
+
+    /// The runtime reports a run, or shows one when the host comes up.
+    pub(super) async fn run_began(
+        &self,
+        workspace: &Arc<Workspace>,
+        mark: Option<LifeMark>,
+        address: Option<Url>,
+    ) {
+        let began_here = {
+            let mut live = workspace.live.lock();
+            let is_known = mark.is_some() && live.mark == mark;
+            live.mark = mark;
+            if address.is_some() {
+                live.owned_address = address;
+            }
+            is_known || live.incident.is_in_flight()
+        };
+        if began_here {
+            return;
+        }
+        let is_first = workspace.life() == LifeId::default();
+        self.began_elsewhere(workspace, self.now()).await;
+        if !is_first {
+            let (supervisor, parent) = (self.clone(), workspace.id().clone());
+            self.spawn(async move {
+                tokio::time::sleep(OTHERS_BY_HAND).await;
+                supervisor.restart_dependents(&parent).await;
+            });
+        }
+    }
+
+    /// When the host comes up: which run is this? One that is not the run of the
+    /// newest life was begun by somebody else while the host was away.
+    pub(super) async fn run_seen(
+        &self,
+        workspace: &Arc<Workspace>,
+        mark: Option<LifeMark>,
+        uptime: Option<Millis>,
+    ) {
+        let is_another = {
+            let mut live = workspace.live.lock();
+            let is_first = live.incident.life() == LifeId::default();
+            let is_another = live.mark.is_some() && live.mark != mark;
+            live.mark = mark;
+            is_first || is_another
+        };
+        if is_another {
+            let now = self.now();
+            let began = UnixMillis(now.0.saturating_sub(uptime.unwrap_or_default().0));
+            self.began_elsewhere(workspace, began).await;
+        } else {
+            self.save(workspace).await;
+        }
+    }
+
+    async fn began_elsewhere(&self, workspace: &Arc<Workspace>, began: UnixMillis) {
+        let of = workspace.life();
+        let next = self.0.ports.restarts.began_elsewhere(workspace.id(), of, began).await;
+        let life = match next {
+            Ok(life) => life,
+            Err(NotBegun::StoreUnavailable) => return self.store_failed(),
+            // A restart of ours began meanwhile: the run is its own.
+            Err(NotBegun::InFlight | NotBegun::LifeEnded { .. }) => return,
+        };
+        let steps = {
+            let mut live = workspace.live.lock();
+            live.ended_by_hand = None;
+            live.incident.began_elsewhere(life, began)
+        };
+        tracing::info!(workspace = %workspace.id(), life = life.0, "runs; nobody here started it");
+        self.announce(workspace.id(), "started elsewhere".to_owned());
+        self.0.surroundings.wanted(&workspace.who, true, self.now());
+        self.save(workspace).await;
+        self.carry_out(workspace, steps, None).await;
+    }
+
+    /// A person had the runtime end that run. It may be half of a restart by
+    /// hand, so nothing is concluded before the policy rules it dead.
+    pub(super) async fn run_ended_by_hand(
+        &self,
+        workspace: &Arc<Workspace>,
+        mark: Option<LifeMark>,
+    ) {
+        workspace.live.lock().ended_by_hand = mark;
+        self.save(workspace).await;
+    }
+
+    /// The run that was ruled dead is one that a person ended. A run of which
+    /// nothing is left to be seen is taken for the one that was ended last.
+    pub(super) fn ended_by_hand(&self, workspace: &Workspace, judged: Option<&LifeMark>) -> bool {
+        let live = workspace.live.lock();
+        live.ended_by_hand.as_ref().is_some_and(|ended| judged.is_none_or(|judged| judged == ended))
+    }
+
+    /// What a person stopped stays stopped.
+    pub(super) async fn leave_stopped(&self, workspace: &Arc<Workspace>) {
+        workspace.timers.clear();
+        workspace.live.lock().incident.ended_by_hand();
+        self.0.surroundings.wanted(&workspace.who, false, self.now());
+        self.save(workspace).await;
+        tracing::info!(workspace = %workspace.id(), "stopped by a person: left alone until it is started");
+        self.announce(workspace.id(), "stopped by a person".to_owned());
+    }
+}
