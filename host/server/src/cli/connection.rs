@@ -33,6 +33,15 @@ pub(crate) struct AdminArgs {
 }
 
 impl StateArgs {
+    /// For a host whose workspaces are found: the embedded configuration's test
+    /// agents are not wanted then.
+    pub(crate) fn configuration_or_none(&self) -> anyhow::Result<Config> {
+        match &self.config {
+            Some(_) => self.configuration(),
+            None => Ok(Config::default()),
+        }
+    }
+
     pub(crate) fn configuration(&self) -> anyhow::Result<Config> {
         let config = match &self.config {
             Some(file) => Config::load(file),

@@ -43,6 +43,7 @@ Examples:
   reprieve                              try it: three agents behind the proxy
   reprieve check --config reprieve.toml
   reprieve run --config reprieve.toml
+  reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
   reprieve explain last
   reprieve demo six-containers

@@ -17,6 +17,7 @@ use crate::{config::policy::PolicySource, wiring};
 Examples:
   reprieve run --config reprieve.toml
   reprieve run --config reprieve.toml --policy ./my-policy.wasm --state-dir ./state
+  reprieve run --docker          the containers that name a workspace in a label
   reprieve                       the embedded configuration: three test agents")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -26,10 +27,22 @@ pub(crate) struct RunArgs {
     /// `policy.file` of the configuration.
     #[arg(long, short, value_name = "FILE|NAME", env = "REPRIEVE_POLICY")]
     pub(crate) policy: Option<PathBuf>,
+
+    /// Watch over the containers of the Docker Engine that have a label
+    /// `reprieve.workspace`. The Engine's socket is what `docker.socket` of the
+    /// configuration says, then $DOCKER_HOST, then /var/run/docker.sock.
+    #[arg(long)]
+    pub(crate) docker: bool,
 }
 
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let config = args.state.configuration()?;
+    let config = if args.docker {
+        let mut config = args.state.configuration_or_none()?;
+        config.docker.enabled = true;
+        config
+    } else {
+        args.state.configuration()?
+    };
     logging::start(&config.log);
     for warning in config.warnings() {
         tracing::warn!(%warning, "configuration");
@@ -37,7 +50,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let policy = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
     let state_dir = args.state.folder_of(&config)?;
     // The embedded configuration runs test agents, with which tricks can be shown.
-    let try_it = args.state.config.is_none();
+    let try_it = args.state.config.is_none() && !args.docker;
     let options = wiring::HostOptions { config, policy, state_dir, try_it, wrap_probe: None };
     wiring::run(options).await?;
     Ok(output::OK)

@@ -156,6 +156,11 @@ impl Config {
                 format!("{url} is not valid: must be an http or https URL without a query");
             return Err(self.refuse(&["proxy", "public_url"], &message));
         }
+        for (name, plane) in &self.control_planes {
+            if let Err((key, message)) = plane.check() {
+                return Err(self.refuse(&["control_planes", name, key], &message));
+            }
+        }
         let mut addresses = BTreeMap::new();
         for (id, workspace) in &self.workspaces {
             if let Err((key, message)) = workspace.check() {

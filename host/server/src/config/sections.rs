@@ -156,6 +156,24 @@ pub struct ControlPlaneConfig {
     pub token_file: Option<PathBuf>,
 }
 
+impl ControlPlaneConfig {
+    pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
+        let url = &self.url;
+        let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
+        if !matches!(url.scheme(), "http" | "https") || !plain {
+            let message = format!(
+                "{} is not valid: must be an http or https URL without a query or a name in it",
+                url.host_str().unwrap_or_default()
+            );
+            return Err(("url", message));
+        }
+        if self.token.is_some() && self.token_file.is_some() {
+            return Err(("token_file", "token is set, too; keep one of them".into()));
+        }
+        Ok(())
+    }
+}
+
 /// Requests that were accepted with 202.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -4,6 +4,7 @@
 //! the store) to what acts (children, judgements, requests); stopping goes the
 //! other way.
 
+mod backends;
 mod courier;
 mod discoveries;
 mod secrets;
@@ -21,13 +22,13 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use self::courier::ProxyCourier;
+use self::{
+    backends::{Runners, Site},
+    courier::ProxyCourier,
+};
 use crate::{
     admin,
-    backend::{
-        Backends,
-        process::{Listen, Output, ProcessSpec, Processes, ProcessesOptions},
-    },
+    backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
@@ -74,7 +75,7 @@ pub struct Host {
     pub admin: SocketAddr,
     pub policy: String,
     workspaces: Vec<WorkspaceId>,
-    processes: Arc<Processes>,
+    runners: Runners,
     store: Store,
     stop: CancellationToken,
     servers: Vec<JoinHandle<io::Result<()>>>,
@@ -127,27 +128,20 @@ impl Host {
         let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
-        let tokens = tokens(&config, &key);
+        let tokens = backends::tokens(&config, &key);
         let (events, runtime_events) = mpsc::channel(EVENTS_KEPT);
-        let specs = process_specs(&config, &tokens, &base_url(proxy_at)?)?;
-        let backend = ProcessesOptions::new(state_dir.clone(), Arc::clone(&clock), events);
-        let processes = Arc::new(Processes::open(backend, specs).await?);
-
-        let backends = Arc::new(Backends::default());
-        for (id, workspace) in &config.workspaces {
-            match workspace.kind {
-                WorkspaceKind::Process => backends.assign(id.clone(), processes.clone()),
-                WorkspaceKind::Http => {}
-            }
-        }
-        let ports = ports(&config, clock, &store, &backends, wrap_probe);
+        let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
+        let runners = Runners::open(&site, &tokens, &base_url(proxy_at)?).await?;
+        let ports = ports(&config, clock, &store, &runners.backends, wrap_probe);
         let supervisor =
             Supervisor::new(ports, Arc::new(Current::new(generation)), behaviour(&config));
         for (id, workspace) in &config.workspaces {
-            let address = processes.run(id).map(|run| run.address);
+            let address = runners.processes.run(id).map(|run| run.address);
             supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
         }
         supervisor.start(runtime_events).await;
+        let configured = config.workspaces.keys().cloned().collect();
+        let runners = runners.follow(&supervisor, configured, &key);
 
         let stop = CancellationToken::new();
         let operator = secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?;
@@ -167,7 +161,7 @@ impl Host {
             admin: admin_at,
             policy: policy_name,
             workspaces: config.workspaces.keys().cloned().collect(),
-            processes,
+            runners,
             store,
             stop,
             servers: servers.into(),
@@ -177,11 +171,13 @@ impl Host {
     /// Every workspace's process that runs now.
     pub fn pids(&self) -> BTreeMap<WorkspaceId, u32> {
         let workspaces = self.workspaces.iter();
-        workspaces.filter_map(|id| Some((id.clone(), self.processes.run(id)?.pid))).collect()
+        workspaces
+            .filter_map(|id| Some((id.clone(), self.runners.processes.run(id)?.pid)))
+            .collect()
     }
 
     /// Ends running requests, then judgements and restarts that were begun, then
-    /// the workspaces, and writes down what is in memory only.
+    /// the child processes, and writes down what is in memory only.
     pub async fn shutdown(self) {
         self.stop.cancel();
         for server in self.servers {
@@ -193,7 +189,7 @@ impl Host {
             tracing::warn!("some judgements or restarts were cut off by the shutdown");
         }
         self.supervisor.mark_stopped_with_host().await;
-        self.processes.shutdown().await;
+        self.runners.shutdown().await;
         if self.store.close().await.is_err() {
             tracing::error!("the last heartbeats and decisions could not be written down");
         }
@@ -260,7 +256,11 @@ fn ports(
 
 fn behaviour(config: &Config) -> SupervisorOptions {
     let graces = config.workspaces.values().map(|workspace| workspace.stop_grace.get());
-    let longest = graces.max().unwrap_or_default();
+    let mut longest = graces.max().unwrap_or_default();
+    if config.docker.enabled {
+        // Containers may name a grace of their own.
+        longest = longest.max(backends::LONGEST_CONTAINER_GRACE);
+    }
     SupervisorOptions {
         preflight: config.proxy.preflight,
         restart_deadline: longest.saturating_add(START_ALLOWANCE),
@@ -285,42 +285,6 @@ fn proxy_options(config: &Config) -> ProxyOptions {
         shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
         ..ProxyOptions::default()
     }
-}
-
-/// Configured, or made from a key that outlives the host: children that a later
-/// host takes over keep the token that they were given.
-fn tokens(config: &Config, key: &str) -> BTreeMap<WorkspaceId, String> {
-    let token = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
-        let configured = workspace.token.as_ref().map(|token| token.reveal().to_owned());
-        (id.clone(), configured.unwrap_or_else(|| secrets::derived(key, id.as_str())))
-    };
-    config.workspaces.iter().map(token).collect()
-}
-
-fn process_specs(
-    config: &Config,
-    tokens: &BTreeMap<WorkspaceId, String>,
-    proxy: &Url,
-) -> anyhow::Result<Vec<ProcessSpec>> {
-    let reprieve = std::env::current_exe().context("cannot tell where this program is")?;
-    let spec = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
-        let mut env = workspace.env.clone();
-        env.insert("REPRIEVE_TOKEN".to_owned(), tokens[id].clone());
-        env.insert("REPRIEVE_URL".to_owned(), proxy.to_string());
-        ProcessSpec {
-            env,
-            working_dir: workspace.working_dir.clone(),
-            address: workspace.address.clone().map_or(Listen::AnyPort, Listen::Fixed),
-            stop_grace: workspace.stop_grace.get(),
-            boot_grace: workspace.boot_grace.get(),
-            output: workspace.log_file.clone().map_or(Output::HostLog, Output::File),
-            ..ProcessSpec::new(id.clone(), workspace.command_line(&reprieve))
-        }
-    };
-    let is_process = |(_, workspace): &(&WorkspaceId, &WorkspaceConfig)| {
-        workspace.kind == WorkspaceKind::Process
-    };
-    Ok(config.workspaces.iter().filter(is_process).map(spec).collect())
 }
 
 fn workspace_spec(
