@@ -54,9 +54,9 @@ impl Default for CallLimits {
     }
 }
 
-/// What the event stream is asked for: what begins, ends or changes a run.
-const EVENTS: [&str; 8] =
-    ["create", "start", "die", "oom", "stop", "health_status", "destroy", "rename"];
+/// What the event stream is asked for: what begins, ends or changes a run. A
+/// container that was created only is nobody's wish yet.
+const EVENTS: [&str; 7] = ["start", "die", "oom", "stop", "health_status", "destroy", "rename"];
 
 #[derive(Debug)]
 pub(super) struct Daemon {
@@ -216,3 +216,6 @@ async fn within<T>(
         Err(_) => Err(CallFailure::Fault(ProbeFault::TimedOut)),
     }
 }
+
+#[cfg(test)]
+mod tests;

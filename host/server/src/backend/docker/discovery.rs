@@ -7,7 +7,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::{StreamExt as _, stream};
@@ -15,7 +15,6 @@ use reprieve_core::{
     evidence::ProbeFault,
     ids::WorkspaceId,
     ports::{LifeMark, RuntimeEvent, RuntimeEventKind},
-    time::{Millis, UnixMillis},
 };
 use tokio::{
     sync::mpsc,
@@ -52,14 +51,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A stream that lasted so long was a good one: the pause begins afresh.
 const GOOD_STREAM: Duration = Duration::from_secs(10);
 /// How far the first stream reaches back: over what happens while it is opened.
-const REACH_BACK: Millis = Millis::from_secs(2);
-
-const NANOS_PER_MILLI: u64 = 1_000_000;
+const REACH_BACK: Duration = Duration::from_secs(2);
 
 impl Shared {
     /// Never ends by itself.
     pub(super) async fn follow(self: Arc<Self>) {
-        let mut since = nanos(self.clock.now()).saturating_sub(nanos(UnixMillis(REACH_BACK.0)));
+        let mut since = wall_nanos().saturating_sub(nanos(REACH_BACK));
         let mut pause = FIRST_PAUSE;
         loop {
             let began = Instant::now();
@@ -70,7 +67,7 @@ impl Shared {
             if end == CallFailure::MALFORMED {
                 // The daemon would send the same again. What else it would send
                 // is made up for by the list.
-                since = nanos(self.clock.now());
+                since = wall_nanos();
             }
             tracing::debug!(reason = %end, "the stream of docker's events ended");
             sleep(pause).await;
@@ -93,6 +90,7 @@ impl Shared {
         }));
         let mut pause = FIRST_PAUSE;
         let mut gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+        let mut serves_since = gap.is_none().then(wall_nanos);
         loop {
             let again = gap.unwrap_or_else(Instant::now);
             let message = tokio::select! {
@@ -100,6 +98,9 @@ impl Shared {
                 () = sleep_until(again), if gap.is_some() => {
                     pause = longer(pause);
                     gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+                    if gap.is_none() {
+                        serves_since.get_or_insert_with(wall_nanos);
+                    }
                     continue;
                 }
             };
@@ -107,7 +108,8 @@ impl Shared {
                 Some(Ok(message)) => {
                     let Some(event) = events::read(&message) else { continue };
                     *since = event.at_nanos.saturating_add(1).max(*since);
-                    if self.take_note(&event).await.is_err() && gap.is_none() {
+                    let is_live = serves_since.is_some_and(|since| event.at_nanos >= since);
+                    if self.take_note(&event, is_live).await.is_err() && gap.is_none() {
                         pause = FIRST_PAUSE;
                         gap = Some(Instant::now() + pause);
                     }
@@ -261,11 +263,12 @@ impl Shared {
         let _ = self.events.send(RuntimeEvent { workspace, kind, mark, address }).await;
     }
 
-    /// An error means that the gap must be closed again.
-    async fn take_note(self: &Arc<Self>, event: &Event) -> Result<(), CallFailure> {
+    /// An error means that the gap must be closed again. `is_live`: it happened
+    /// while the daemon answered questions.
+    async fn take_note(self: &Arc<Self>, event: &Event, is_live: bool) -> Result<(), CallFailure> {
         let Event { workspace, container, at_nanos, what } = event;
         match what {
-            What::Created | What::Started | What::Renamed => {
+            What::Started | What::Renamed => {
                 return self.look_closer(workspace, container).await;
             }
             What::Ended | What::Stopped | What::Unhealthy | What::OutOfMemory | What::Removed => {}
@@ -275,8 +278,10 @@ impl Shared {
             What::Ended if slot.ended(container, *at_nanos) => {
                 self.happened(&slot, RuntimeEventKind::Stopped, slot.mark(), None).await;
             }
-            What::Stopped if slot.stopped(container, *at_nanos) => {
-                self.happened(&slot, RuntimeEventKind::StoppedByHand, slot.mark(), None).await;
+            What::Stopped if is_live && self.serves(container).await => {
+                if slot.stopped(container, *at_nanos) {
+                    self.happened(&slot, RuntimeEventKind::StoppedByHand, slot.mark(), None).await;
+                }
             }
             What::Unhealthy if slot.container() == *container => {
                 self.happened(&slot, RuntimeEventKind::Unhealthy, slot.mark(), None).await;
@@ -288,13 +293,26 @@ impl Shared {
                 return self.ask_after(&slot).await;
             }
             What::Ended | What::Stopped | What::Unhealthy | What::Removed => {}
-            What::Created | What::Started | What::Renamed => {}
+            What::Started | What::Renamed => {}
         }
         Ok(())
     }
 
-    /// A container began to exist, to run or to be called something: is it the one
-    /// that runs the workspace?
+    /// A daemon that goes down stops its containers itself, and one that was killed
+    /// stops those that it finds running when it comes back. Both look like a
+    /// person's doing, and in both it answers no question at that time.
+    async fn serves(&self, container: &ContainerId) -> bool {
+        match self.daemon.inspect(container).await {
+            Ok(_)
+            | Err(
+                CallFailure::Absent | CallFailure::Conflict { .. } | CallFailure::Refused { .. },
+            ) => true,
+            Err(CallFailure::Fault(_)) => false,
+        }
+    }
+
+    /// A container began to run, or to be called something else: is it the one that
+    /// runs the workspace?
     async fn look_closer(
         self: &Arc<Self>,
         workspace: &WorkspaceId,
@@ -390,8 +408,14 @@ fn found(told: Told) -> Discovery {
     })
 }
 
-fn nanos(at: UnixMillis) -> u64 {
-    at.0.saturating_mul(NANOS_PER_MILLI)
+/// The wall clock, which the daemon stamps its events with. The host's own clock
+/// does not follow it when it is set.
+fn wall_nanos() -> u64 {
+    nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn nanos(length: Duration) -> u64 {
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn longer(pause: Duration) -> Duration {

@@ -17,7 +17,6 @@ pub(super) struct Event {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
-    Created,
     Renamed,
     Started,
     /// The run ended, however.
@@ -38,7 +37,6 @@ pub(super) fn read(message: &EventMessage) -> Option<Event> {
     let action = message.action.as_deref()?;
     let (action, detail) = action.split_once(':').unwrap_or((action, ""));
     let what = match (action, detail.trim()) {
-        ("create", _) => What::Created,
         ("rename", _) => What::Renamed,
         ("start", _) => What::Started,
         ("die", _) => What::Ended,
@@ -66,7 +64,7 @@ mod tests {
     fn an_event_is_read_or_is_no_concern_of_ours() {
         let id = "0123456789abcdef".repeat(4);
         for (action, id, workspace, expected) in [
-            ("create", &*id, "ws-1", Some(What::Created)),
+            ("create", &*id, "ws-1", None),
             ("rename", &*id, "ws-1", Some(What::Renamed)),
             ("start", &*id, "ws-1", Some(What::Started)),
             ("die", &*id, "ws-1", Some(What::Ended)),

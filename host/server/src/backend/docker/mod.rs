@@ -7,7 +7,7 @@
 //!   ([`sighting`]).
 //! - **One order at a time, and each begins one run.** An order is on disk before
 //!   it leaves ([`record`]); one that nobody was told the outcome of is followed
-//!   up, never repeated while the daemon may be at it ([`orders`]).
+//!   up, never repeated while the daemon may be at it ([`orders`], [`making`]).
 //! - **Events are triggers** ([`events`], [`discovery`]). Whoever misses some
 //!   closes the gap with a list. A fleet that is well costs no inspects.
 //! - **Containers belong to their people.** A host that stops leaves them alone;
@@ -19,6 +19,7 @@ mod discovery;
 mod events;
 mod failure;
 mod labels;
+mod making;
 mod names;
 mod orders;
 mod recipe;

@@ -18,9 +18,7 @@ use super::{
     Shared,
     container::Container,
     failure::CallFailure,
-    names::{ContainerId, ContainerName},
-    recipe::{Ingredients, parent_of},
-    record::{OrderRecord, Outcome, Record},
+    record::{OrderRecord, Outcome},
     seeing::Seen,
     slot::Slot,
 };
@@ -33,7 +31,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// What an order comes to before it has a run to show.
-type Step<T> = Result<T, RestartFailure>;
+pub(super) type Step<T> = Result<T, RestartFailure>;
 
 impl Shared {
     /// Ends the run, if one runs, and begins the next. The same order twice begins
@@ -101,12 +99,12 @@ impl Shared {
         self.slot(workspace).ok_or_else(not_ours)
     }
 
-    fn grace(&self, container: &Container) -> Millis {
+    pub(super) fn grace(&self, container: &Container) -> Millis {
         container.grace.unwrap_or(self.stop_grace).min(LONGEST_GRACE)
     }
 
     /// From sending an order to when the daemon is no longer at it, or dead.
-    fn order_lasts(&self, grace: Millis) -> Millis {
+    pub(super) fn order_lasts(&self, grace: Millis) -> Millis {
         let limits = self.daemon.limits;
         let allowance = u64::try_from((limits.act + limits.follow_up).as_millis());
         grace.saturating_add(Millis(allowance.unwrap_or(u64::MAX)))
@@ -153,7 +151,7 @@ impl Shared {
     }
 
     /// On disk before it leaves, so that a host which is killed now knows of it.
-    async fn begin(&self, slot: &Slot, order: &RestartOrder, grace: Millis) -> Step<()> {
+    pub(super) async fn begin(&self, slot: &Slot, order: &RestartOrder, grace: Millis) -> Step<()> {
         let before = slot.mark();
         let (sent_at, within) = (self.clock.now(), self.order_lasts(grace));
         let (life, outcome) = (order.life, Outcome::Open);
@@ -166,7 +164,7 @@ impl Shared {
     }
 
     /// Another run than `before` shows.
-    async fn until_begun(
+    pub(super) async fn until_begun(
         &self,
         slot: &Slot,
         order: &RestartOrder,
@@ -201,7 +199,7 @@ impl Shared {
         self.keep_or_warn(slot).await;
     }
 
-    async fn give_up(&self, slot: &Slot, order: &RestartOrder) {
+    pub(super) async fn give_up(&self, slot: &Slot, order: &RestartOrder) {
         slot.conclude(order.life, Outcome::Refused);
         self.keep_or_warn(slot).await;
     }
@@ -232,7 +230,7 @@ impl Shared {
     }
 
     /// Asks until there is an answer, or `limit` is over.
-    async fn until<T, F: Future<Output = Option<T>>>(
+    pub(super) async fn until<T, F: Future<Output = Option<T>>>(
         &self,
         limit: Duration,
         ask: impl Fn() -> F,
@@ -266,157 +264,6 @@ impl Shared {
                 slot.record().name
             )),
         }
-    }
-
-    /// The container whose network it shares was made again: this one can never
-    /// start as it is.
-    fn has_lost_its_network(&self, slot: &Slot, container: &Container) -> bool {
-        let Some(parent) = self.parent_container(&slot.record()) else { return false };
-        let shared = parent_of(&container.response);
-        shared.is_some_and(|shared| shared != parent.0.as_str() && shared != parent.1.as_str())
-    }
-
-    fn parent_container(&self, record: &Record) -> Option<(ContainerId, ContainerName)> {
-        let parent = self.slot(record.parent.as_ref()?)?.record();
-        Some((parent.container, parent.name))
-    }
-
-    /// Makes the container anew, and starts it. `instead_of` makes room for it and
-    /// is removed once it runs.
-    async fn make_again(
-        self: &Arc<Self>,
-        slot: &Arc<Slot>,
-        order: &RestartOrder,
-        instead_of: Option<&Container>,
-    ) -> Step<Option<LifeMark>> {
-        let record = slot.record();
-        let grace = instead_of.map_or(self.stop_grace, |container| self.grace(container));
-        if let Some(old) = instead_of {
-            slot.is_ending(&old.id, old.mark().cloned());
-        }
-        self.begin(slot, order, grace).await?;
-        if let Some(old) = instead_of {
-            let aside = format!("{}-before-{}", old.name, order.life.0);
-            let aside = aside.parse().map_err(|_| refusal("its container's name is too long"))?;
-            let moved = self.daemon.rename(&old.id, &aside);
-            self.or_give_up(slot, order, moved.await).await?;
-            let stopped = self.daemon.stop(&old.id, grace).await;
-            self.or_give_up(slot, order, stopped).await?;
-        }
-        let made = self.make(slot, &record, order).await;
-        let outcome = match made {
-            Ok(id) => self.start(slot, order, &id, grace).await,
-            Err(failure) => Err(failure),
-        };
-        if let Some(old) = instead_of {
-            let cleared = match &outcome {
-                Ok(_) => self.daemon.remove(&old.id).await,
-                Err(_) => self.daemon.rename(&old.id, &old.name).await,
-            };
-            if let Err(failure) = cleared {
-                tracing::warn!(workspace = %slot.workspace, container = old.id.short(), %failure, "a container that was replaced was left behind");
-            }
-        }
-        outcome.map(Some)
-    }
-
-    async fn or_give_up<T>(
-        &self,
-        slot: &Slot,
-        order: &RestartOrder,
-        outcome: Result<T, CallFailure>,
-    ) -> Step<T> {
-        match outcome {
-            Ok(done) => Ok(done),
-            Err(failure) => {
-                self.give_up(slot, order).await;
-                Err(refused(&failure))
-            }
-        }
-    }
-
-    /// Creates it and connects its networks.
-    async fn make(&self, slot: &Slot, record: &Record, order: &RestartOrder) -> Step<ContainerId> {
-        let parent = self.parent_container(record).map(|(id, _)| id);
-        let made = record.recipe.ingredients(parent.as_ref());
-        let Ingredients { body, further_networks } =
-            made.map_err(|error| refusal(format!("its recipe is not readable: {error}")))?;
-        let id = match self.daemon.create(&record.name, body).await {
-            Ok(id) => id,
-            Err(CallFailure::Absent) => {
-                self.give_up(slot, order).await;
-                return refuse(format!(
-                    "its image {} or a network of it is gone; pull or build it again, and create the container anew",
-                    record.recipe.image()
-                ));
-            }
-            Err(CallFailure::Conflict { detail }) => {
-                return self.adopt(slot, record, order, &detail).await;
-            }
-            Err(failure) if failure.leaves_open() => return self.until_made(slot, record).await,
-            Err(failure) => {
-                self.give_up(slot, order).await;
-                return Err(refused(&failure));
-            }
-        };
-        for (network, endpoint) in further_networks {
-            let connected = self.daemon.connect_network(&network, &id, endpoint).await;
-            self.or_give_up(slot, order, connected).await?;
-        }
-        Ok(id)
-    }
-
-    /// The name is taken. By a container of this workspace: then that is it.
-    async fn adopt(
-        &self,
-        slot: &Slot,
-        record: &Record,
-        order: &RestartOrder,
-        detail: &str,
-    ) -> Step<ContainerId> {
-        let of_that_name = self.daemon.inspect_name(&record.name).await;
-        let found = of_that_name.and_then(|found| Container::of(found, self.clock.now()));
-        match found {
-            Ok(container) if container.workspace == slot.workspace => Ok(container.id),
-            Ok(_) | Err(_) => {
-                self.give_up(slot, order).await;
-                refuse(format!(
-                    "the name {} is taken by a container that is not workspace {}; rename or remove it ({detail})",
-                    record.name, slot.workspace
-                ))
-            }
-        }
-    }
-
-    /// It may or may not have been created.
-    async fn until_made(&self, slot: &Slot, record: &Record) -> Step<ContainerId> {
-        let limit = self.daemon.limits.follow_up;
-        let made = self.until(limit, || async {
-            let found = self.daemon.inspect_name(&record.name).await.ok()?;
-            let container = Container::of(found, self.clock.now()).ok()?;
-            (container.workspace == slot.workspace).then_some(container.id)
-        });
-        let after = self.order_lasts(Millis::ZERO);
-        made.await.ok_or(RestartFailure::TimedOut { after })
-    }
-
-    async fn start(
-        &self,
-        slot: &Slot,
-        order: &RestartOrder,
-        id: &ContainerId,
-        grace: Millis,
-    ) -> Step<LifeMark> {
-        let before = slot.mark();
-        match self.daemon.start(id).await {
-            Ok(()) => {}
-            Err(failure) if failure.leaves_open() => {}
-            Err(failure) => {
-                self.give_up(slot, order).await;
-                return Err(refused(&failure));
-            }
-        }
-        self.until_begun(slot, order, before.as_ref(), grace).await
     }
 
     /// Where the run listens, asked anew: a restart may move it.
@@ -455,14 +302,14 @@ impl Drop for InBetween<'_> {
     }
 }
 
-fn refused(failure: &CallFailure) -> RestartFailure {
+pub(super) fn refused(failure: &CallFailure) -> RestartFailure {
     refusal(failure.to_string())
 }
 
-fn refusal(detail: impl Into<String>) -> RestartFailure {
+pub(super) fn refusal(detail: impl Into<String>) -> RestartFailure {
     RestartFailure::Refused { detail: detail.into() }
 }
 
-fn refuse<T>(detail: impl Into<String>) -> Step<T> {
+pub(super) fn refuse<T>(detail: impl Into<String>) -> Step<T> {
     Err(refusal(detail))
 }

@@ -1,0 +1,129 @@
+//! Every state of a container, on a real Engine: what is seen of it, and what the
+//! default policy rules, and why.
+
+use reprieve_core::{
+    evidence::{Health, Status},
+    judgement::{ForwardFailure, Trigger},
+};
+use reprieve_tests::engine::Engine;
+
+use crate::{
+    fixture::{Watch, idle, running},
+    ruling::{judge, ruling},
+};
+
+const REFUSED: Trigger = Trigger::ForwardFailed(ForwardFailure::Refused);
+const TIMED_OUT: Trigger = Trigger::ForwardFailed(ForwardFailure::TimedOut);
+
+/// The loop is slow by then: Docker waits for 3.2 s before the next run.
+const LOOPED: u64 = 5;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_state_is_seen_as_what_it_is_and_ruled_with_its_reason() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    runs(&engine).await;
+    ended(&engine).await;
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    for id in ["up", "frozen", "held", "sick", "crashed", "hungry", "born", "stillborn", "loop"] {
+        let found = watch.found(id).await;
+        let runs = ["up", "frozen", "held", "sick", "loop"].contains(&id);
+        assert_eq!(found.runs, runs, "{id}: {found:?}");
+        assert_eq!(found.mark.is_some(), !["born", "stillborn"].contains(&id), "{id}");
+    }
+
+    let look = watch.look("up").await.unwrap();
+    assert_eq!(look.sighting.status, Status::Running);
+    assert_eq!(judge(&watch, "up", REFUSED).await, ruling("alive", "running", 1));
+
+    engine.docker(&["kill", "--signal", "STOP", "held"]).await;
+    let held = "its first process is stopped: to Docker it runs";
+    assert_eq!(watch.look("held").await.unwrap().sighting.status, Status::Running, "{held}");
+    assert_eq!(judge(&watch, "held", TIMED_OUT).await, ruling("busy", "slow-answer", 1), "{held}");
+
+    engine.docker(&["pause", "frozen"]).await;
+    assert_eq!(watch.look("frozen").await.unwrap().sighting.status, Status::Paused);
+    assert_eq!(judge(&watch, "frozen", TIMED_OUT).await, ruling("alive", "paused", 1));
+
+    watch.looks_like("sick", |look| look.sighting.health == Some(Health::Unhealthy)).await;
+    assert_eq!(judge(&watch, "sick", Trigger::Unhealthy).await, ruling("busy", "unhealthy", 1));
+
+    let look = watch.look("crashed").await.unwrap();
+    assert_eq!((look.sighting.status, look.sighting.exit_code), (Status::Stopped, Some(3)));
+    assert_eq!(judge(&watch, "crashed", REFUSED).await, ruling("dead", "exit-reported", 2));
+
+    let look = watch.look("hungry").await.unwrap().sighting;
+    assert_eq!((look.status, look.exit_code), (Status::Stopped, Some(137)));
+    assert!(look.out_of_memory, "{look:?}");
+    assert_eq!(judge(&watch, "hungry", REFUSED).await, ruling("dead", "exit-reported", 2));
+
+    for id in ["born", "stillborn"] {
+        let look = watch.look(id).await.unwrap();
+        assert_eq!((look.sighting.status, look.sighting.ended), (Status::Stopped, None), "{id}");
+        // The host does not ask: what never ran is nobody's wish.
+        assert_eq!(judge(&watch, id, REFUSED).await, ruling("dead", "not-running", 2), "{id}");
+    }
+
+    while engine.inspect("loop").await["RestartCount"].as_u64() < Some(LOOPED) {}
+    watch.looks_like("loop", |look| look.sighting.status == Status::Restarting).await;
+    assert_eq!(judge(&watch, "loop", REFUSED).await, ruling("busy", "restarting", 1));
+    watch.docker.shutdown().await;
+}
+
+async fn runs(engine: &Engine) {
+    engine.run(&idle("up")).await;
+    engine.run(&idle("frozen")).await;
+    engine.run(&idle("held")).await;
+    engine.run(&idle("sick").health("false", "200ms", 1)).await;
+    engine.run(&running("loop", "exit 1").more(&["--restart", "always"])).await;
+}
+
+async fn ended(engine: &Engine) {
+    engine.run(&running("crashed", "exit 3")).await;
+    let hungry = running("hungry", "exec tail /dev/zero");
+    engine.run(&hungry.more(&["--memory", "16m", "--memory-swap", "16m"])).await;
+    engine.create(&idle("born")).await;
+    engine.create(&running("stillborn", "").command(&["/nonesuch"])).await;
+    engine.try_docker(&["start", "stillborn"]).await.expect_err("it cannot start");
+    for id in ["crashed", "hungry"] {
+        engine.docker(&["wait", id]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_removed_by_force_is_missing_at_once() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    engine.run(&idle("ws-1")).await;
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    let mark = watch.found("ws-1").await.mark;
+    engine.docker(&["rm", "--force", "ws-1"]).await;
+    let look = watch
+        .looks_like("ws-1", |look| {
+            look.sighting.status == Status::Missing && look.sighting.ended.is_some()
+        })
+        .await;
+    assert_eq!(look.mark, mark, "the run that was there");
+    assert_eq!(judge(&watch, "ws-1", REFUSED).await, ruling("dead", "removed", 1));
+    watch.docker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_used_again_is_another_run() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    engine.run(&idle("ws-1")).await;
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    let old = watch.found("ws-1").await;
+    engine.docker(&["rm", "--force", "ws-1"]).await;
+    let id = engine.run(&idle("ws-1").label("reprieve.settings.settle", "5s")).await;
+    let look = watch.look("ws-1").await.unwrap();
+    assert_eq!(look.sighting.status, Status::Running);
+    let mark = look.mark.clone().unwrap();
+    assert!(mark.0.starts_with(&id), "{mark:?} is of another container than {id}");
+    assert_ne!(look.mark, old.mark);
+    let found = watch.found("ws-1").await;
+    assert_eq!(found.mark, look.mark);
+    assert_eq!(found.settings["settle"], "5s", "what is said about it has changed");
+    watch.docker.shutdown().await;
+}
