@@ -11,4 +11,5 @@ mod dependents;
 mod false_after_pong;
 mod frozen_and_slow;
 mod one_change_four_restarts;
+mod outage;
 mod six_containers;

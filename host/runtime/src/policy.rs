@@ -51,7 +51,7 @@ pub struct Policy {
     label: String,
     imports: Vec<String>,
     mould: Mould,
-    /// Boxed: an instance is large, and changes hands with every call.
+    #[expect(clippy::vec_box, reason = "an instance is large, and changes hands with every call")]
     idle: Mutex<Vec<Box<Instance>>>,
     /// Held by calls from outside judgements, so that there is one at a time
     /// and the engine's room suffices.

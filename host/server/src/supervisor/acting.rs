@@ -44,7 +44,13 @@ impl Supervisor {
             Step::Admit { cause, .. } => {
                 let admission = self.admission(workspace, cause).await;
                 let now = self.now();
-                return workspace.live.lock().incident.ruled(cause, admission, now);
+                let mut live = workspace.live.lock();
+                let steps = live.incident.ruled(cause, admission, now);
+                if !live.incident.is_in_flight() {
+                    // Not admitted, or overtaken by what happened meanwhile.
+                    self.0.surroundings.restarting(&workspace.who, false);
+                }
+                return steps;
             }
             Step::LookAgain => {
                 let same_run = self.is_same_run(workspace, judged).await;
@@ -231,6 +237,9 @@ impl Supervisor {
     }
 
     fn voided(&self, workspace: &Workspace, void: Void) {
+        if !workspace.live.lock().incident.is_in_flight() {
+            self.0.surroundings.restarting(&workspace.who, false);
+        }
         self.0.tally.voided();
         tracing::info!(workspace = %workspace.id(), ?void, "verdict void: nothing was done");
     }

@@ -234,14 +234,22 @@ impl Supervisor {
         self.judge(workspace, trigger).await;
     }
 
-    /// Asks whether a restart may begin; spreads what is deferred.
+    /// Asks whether a restart may begin; spreads what is deferred. From an
+    /// admission on the workspace counts as restarting.
     pub(super) async fn admission(
         &self,
         workspace: &Arc<Workspace>,
         cause: RestartCause,
     ) -> Admission {
+        let one_at_a_time = self.0.surroundings.admissions(&workspace.spec.tenant);
+        let turn = one_at_a_time.lock().await;
         let ruled = self.decide(workspace, Call::Admit { cause }).await;
-        let (admission, effect) = match ruled.decision.outcome.admission() {
+        let admission = ruled.decision.outcome.admission();
+        if admission == Admission::Admit {
+            self.0.surroundings.restarting(&workspace.who, true);
+        }
+        drop(turn);
+        let (admission, effect) = match admission {
             Admission::Defer(wait) => {
                 let factor = (self.0.options.jitter_per_mille)();
                 let wait = Millis(wait.0.saturating_mul(factor) / 1_000);

@@ -1,6 +1,6 @@
 //! How well the host sees, and how each tenant's fleet is.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use parking_lot::Mutex;
 use reprieve_core::{
@@ -15,6 +15,8 @@ use reprieve_runtime::Who;
 pub(super) struct Surroundings {
     eyes: Mutex<EyesightLog>,
     fleets: Mutex<HashMap<TenantId, FleetGauge>>,
+    /// Held while a restart is being admitted.
+    admissions: Mutex<HashMap<TenantId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Surroundings {
@@ -51,6 +53,13 @@ impl Surroundings {
 
     pub(super) fn suspected(&self, who: &Who, suspected: bool, now: UnixMillis) {
         self.of(&who.tenant, |gauge| gauge.suspect(&who.workspace, suspected, now));
+    }
+
+    /// One restart of a tenant's is admitted at a time: whoever asks next counts
+    /// this one in. Otherwise all that die in one moment would be admitted, each
+    /// seeing that nobody restarts yet.
+    pub(super) fn admissions(&self, tenant: &TenantId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(self.admissions.lock().entry(tenant.clone()).or_default())
     }
 
     pub(super) fn restarting(&self, who: &Who, restarting: bool) {
