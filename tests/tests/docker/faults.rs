@@ -118,8 +118,7 @@ async fn look(watch: &Watch) -> BTreeMap<String, usize> {
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
     }
-    let answers = answers.lock().clone();
-    answers
+    answers.lock().clone()
 }
 
 fn is_death(answer: &str) -> bool {
