@@ -117,6 +117,8 @@ async fn a_killed_engine_comes_back_and_finds_its_containers_ended() {
 async fn an_engine_that_is_dropped_leaves_nothing() {
     let Some(engine) = Engine::start().await else { return };
     let id = engine.run(&ContainerSpec::idle("ws-1")).await;
+    // The kernel does not kill what is frozen.
+    engine.docker(&["pause", "ws-1"]).await;
     let folder = engine.socket().parent().unwrap().to_owned();
     let number = folder.file_name().unwrap().to_str().unwrap().to_owned();
     // Another Engine may get its place at once.

@@ -130,7 +130,9 @@ impl Place {
 fn remove_control_group(group: &Path) -> io::Result<()> {
     for entry in fs::read_dir(group)?.flatten() {
         if entry.file_type()?.is_dir() {
-            remove_control_group(&entry.path())?;
+            // A process that was frozen as it was killed can end only now.
+            let _ = fs::write(entry.path().join("freezer.state"), "THAWED");
+            let _ = remove_control_group(&entry.path());
         }
     }
     fs::remove_dir(group)

@@ -25,9 +25,13 @@ use super::place::{MAX_ENGINES, Place};
 
 /// `/run` is empty: the Engine must not find the containerd of the machine's own
 /// Engine there, and leaves its sockets nowhere else. `wait` also reaps the
-/// orphans that become children of a first process.
+/// orphans that become children of a first process. A container that is paused by
+/// the first version of control groups cannot be killed until it is thawed.
 const FIRST_PROCESS: &str = "mount -t tmpfs -o mode=755 tmpfs /run && ip link set lo up || exit 1
-echo ready; exec 3<&0 >/dev/null; cat <&3 & wait $!";
+echo ready; exec 3<&0 >/dev/null; cat <&3 & wait $!
+for state in /sys/fs/cgroup/freezer/$1/*/freezer.state; do
+    [ ! -e $state ] || echo THAWED >$state
+done";
 
 /// What `flock` ends with if another Engine has the place.
 const TAKEN: i32 = 75;
@@ -69,7 +73,8 @@ impl World {
             .args(["--no-fork", "--nonblock", "--conflict-exit-code", &TAKEN.to_string()])
             .arg(place.lock_file())
             .args(["unshare", "--mount", "--net", "--pid", "--fork", "--mount-proc"])
-            .args(["--kill-child=KILL", "sh", "-c", FIRST_PROCESS])
+            .args(["--kill-child=KILL", "sh", "-c", FIRST_PROCESS, "sh"])
+            .arg(place.control_group())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
