@@ -68,7 +68,7 @@ enum Honesty {
     /// About questions whose path holds this.
     About(&'static str, Lie),
     /// So many of a hundred questions.
-    AtRandom(StdRng, u32),
+    AtRandom(Box<StdRng>, u32),
 }
 
 pub(crate) struct LyingSocket {
@@ -115,7 +115,7 @@ impl LyingSocket {
     }
 
     pub(crate) fn lie_at_random(&self, seed: u64, percent: u32) {
-        *self.honesty.lock() = Honesty::AtRandom(StdRng::seed_from_u64(seed), percent);
+        *self.honesty.lock() = Honesty::AtRandom(Box::new(StdRng::seed_from_u64(seed)), percent);
     }
 
     pub(crate) fn be_honest(&self) {

@@ -1,5 +1,16 @@
 //! Ten thousand calls over a socket that lies: no live container is ever reported
 //! as gone or ended, no call hangs, no connection is left open.
+//!
+//! A program of its own, because it counts the files that the process has open.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+#![allow(clippy::print_stderr, reason = "figures, and the seed that replays a failure")]
+#![allow(dead_code, reason = "the parts are those of the other tests")]
+
+#[path = "docker/fixture.rs"]
+mod fixture;
+#[path = "docker/socket.rs"]
+mod socket;
 
 use std::{
     collections::BTreeMap,
@@ -118,8 +129,7 @@ async fn look(watch: &Watch) -> BTreeMap<String, usize> {
     for worker in workers.collect::<Vec<_>>() {
         worker.await.unwrap();
     }
-    let answers = answers.lock().clone();
-    answers
+    answers.lock().clone()
 }
 
 fn is_death(answer: &str) -> bool {
