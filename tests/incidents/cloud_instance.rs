@@ -81,6 +81,8 @@ impl Night {
         night.supervisor.take_on(spec()).await.unwrap();
         night.supervisor.start(receiver).await;
         night.keep_beating();
+        // A run that has just begun is left to settle, whoever began it.
+        night.pass(settle).await;
         night
     }
 
@@ -247,8 +249,6 @@ async fn pending_is_no_death_even_long_after_the_settle_window() {
 #[tokio::test]
 async fn an_instance_that_crashes_is_started_once() {
     let night = Night::begin(PolicyName::Default, SETTLE).await;
-    // A run that has just begun is left to settle, whoever began it.
-    night.pass(SETTLE).await;
     night.plane.crash(&ws(1));
     let dead = timeout(PATIENCE, async {
         while !matches!(night.fail().await, Finding::Restarting { .. }) {

@@ -49,6 +49,10 @@ async fn a_frozen_process_is_busy_until_its_silence_convicts_it_and_a_slow_one_i
     program.send(Method::POST, "slow/switch", &json!({"late_ms": 6_000})).await.unwrap();
     let pid = Pid::from_raw(before["frozen"][0].cast_signed()).unwrap();
     kill_process(pid, Signal::STOP).unwrap();
+    let stat = format!("/proc/{}/stat", before["frozen"][0]);
+    let is_stopped =
+        || async { std::fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") T ")) };
+    program.until("it is frozen", is_stopped).await;
 
     let (status, queued) = program.send(Method::POST, "frozen/a2a", &ping()).await.unwrap();
     assert_eq!(status, StatusCode::ACCEPTED, "{queued}");

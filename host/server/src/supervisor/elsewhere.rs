@@ -76,26 +76,17 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The runtime reports a run, or shows one when the host comes up.
+    /// The runtime reports that a run began.
     pub(super) async fn run_began(
         &self,
         workspace: &Arc<Workspace>,
         mark: Option<LifeMark>,
         address: Option<Url>,
     ) {
-        let began_here = {
-            let mut live = workspace.live.lock();
-            let is_known = mark.is_some() && live.mark == mark;
-            live.mark = mark;
-            if address.is_some() {
-                live.owned_address = address;
-            }
-            is_known || live.incident.is_in_flight()
-        };
-        if began_here {
+        let is_first = workspace.life() == LifeId::default();
+        if !workspace.live.lock().notice_run(mark, address) {
             return;
         }
-        let is_first = workspace.life() == LifeId::default();
         self.began_elsewhere(workspace, self.now()).await;
         if !is_first {
             let (supervisor, parent) = (self.clone(), workspace.id().clone());
@@ -106,22 +97,14 @@ impl Supervisor {
         }
     }
 
-    /// When the host comes up: which run is this? One that is not the run of the
-    /// newest life was begun by somebody else while the host was away.
+    /// The runtime shows a run when this host begins to watch.
     pub(super) async fn run_seen(
         &self,
         workspace: &Arc<Workspace>,
         mark: Option<LifeMark>,
         uptime: Option<Millis>,
     ) {
-        let is_another = {
-            let mut live = workspace.live.lock();
-            let is_first = live.incident.life() == LifeId::default();
-            let is_another = live.mark.is_some() && live.mark != mark;
-            live.mark = mark;
-            is_first || is_another
-        };
-        if is_another {
+        if workspace.live.lock().notice_run(mark, None) {
             let now = self.now();
             let began = UnixMillis(now.0.saturating_sub(uptime.unwrap_or_default().0));
             self.began_elsewhere(workspace, began).await;

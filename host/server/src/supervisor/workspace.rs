@@ -121,6 +121,23 @@ impl Live {
         self.own_word.as_ref().or(self.owned_address.as_ref())
     }
 
+    /// The runtime shows this run; whether it is another one than the newest
+    /// life's, which somebody else began. While a restart is in flight it is that
+    /// restart's own or the one that it ends: who carries it out tells which.
+    pub(super) fn notice_run(&mut self, mark: Option<LifeMark>, address: Option<Url>) -> bool {
+        if self.incident.is_in_flight() {
+            return false;
+        }
+        let is_first = self.incident.life() == LifeId::default();
+        // Where the life's run is not known yet, it is this one.
+        let is_another = is_first || (self.mark.is_some() && self.mark != mark);
+        self.mark = mark;
+        if address.is_some() {
+            self.owned_address = address;
+        }
+        is_another
+    }
+
     /// The backend put the workspace there.
     pub(super) fn owns(&self, asked: Option<&Url>) -> bool {
         let (Some(own), Some(asked)) = (&self.owned_address, asked) else { return false };
@@ -181,7 +198,40 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
+    use reprieve_core::{ids::Revision, incident::Standing};
+
     use super::*;
+
+    #[test]
+    fn another_run_is_one_that_is_not_the_newest_lifes() {
+        let mark = |name: &str| LifeMark(name.to_owned());
+        for (case, life, known, seen, expected) in [
+            ("the first that is seen", 0, None, "b", true),
+            ("the newest life's", 1, Some("a"), "a", false),
+            ("another", 1, Some("a"), "b", true),
+            ("which one the life is was not known yet", 1, None, "b", false),
+        ] {
+            let incident = Incident::new(
+                Standing::Wanted,
+                true,
+                LifeId(life),
+                Revision::default(),
+                Revision::default(),
+            );
+            let mut live = Live {
+                incident,
+                owned_address: None,
+                own_word: None,
+                queues_for_itself: false,
+                mark: known.map(mark),
+                ended_by_hand: None,
+                blind_since: None,
+            };
+            assert_eq!(live.notice_run(Some(mark(seen)), None), expected, "{case}");
+            assert_eq!(live.mark, Some(mark(seen)), "{case}");
+            assert!(!live.notice_run(Some(mark(seen)), None) || life == 0, "{case}: again");
+        }
+    }
 
     #[test]
     fn five_attempts_take_more_than_a_minute_and_a_success_forgets() {
