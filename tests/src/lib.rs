@@ -6,7 +6,8 @@
 //! real runtime cannot be made to show on demand is what it is for; where the
 //! real thing can be had, tests use child processes.
 //!
-//! [`engine::Engine`] is a real Docker Engine of a test's own, and
+//! [`Program`] is the real program with real child processes,
+//! [`engine::Engine`] a real Docker Engine of a test's own, and
 //! [`control_plane::MockControlPlane`] a cloud's control plane.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
@@ -16,10 +17,12 @@ pub mod control_plane;
 mod courier;
 pub mod engine;
 mod policies;
+mod program;
 mod runtime;
 mod stage;
 
 pub use courier::FakeCourier;
 pub use policies::{PolicyName, generation};
+pub use program::{Program, Running, reprieve};
 pub use runtime::{FakeRuntime, Start};
 pub use stage::{Stage, StageOptions, ws};

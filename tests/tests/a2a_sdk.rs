@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use reprieve_tests::reprieve;
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -122,13 +123,6 @@ async fn card_status(proxy: &str) -> std::io::Result<String> {
 }
 
 /// The binary that cargo built beside this test.
-fn reprieve() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let binary = test.parent().and_then(Path::parent).unwrap().join("reprieve");
-    assert!(binary.exists(), "{} is missing: cargo build --bin reprieve", binary.display());
-    binary
-}
-
 fn script(name: &str) -> String {
     format!("{}/a2a/{name}", env!("CARGO_MANIFEST_DIR"))
 }

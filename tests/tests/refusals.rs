@@ -4,11 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
-use std::{
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{net::TcpListener, process::Command};
 
 use axum::body::Body;
 use http::{Request, StatusCode, header};
@@ -16,7 +12,7 @@ use reprieve_server::{
     admin,
     proxy::fleet::{Fleet as _, Heartbeat, Registration, ReportRefused},
 };
-use reprieve_tests::{Stage, StageOptions, ws};
+use reprieve_tests::{Stage, StageOptions, reprieve, ws};
 use tower_service::Service as _;
 
 #[tokio::test(start_paused = true)]
@@ -108,9 +104,4 @@ fn a_port_in_use_is_named_with_the_remedy() {
     for part in [&*format!("127.0.0.1:{port}"), "proxy.listen", "choose another"] {
         assert!(told.contains(part), "{told}");
     }
-}
-
-fn reprieve() -> PathBuf {
-    let here = std::env::current_exe().unwrap();
-    here.parent().and_then(Path::parent).unwrap().join("reprieve")
 }

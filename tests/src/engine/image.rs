@@ -19,14 +19,6 @@ pub(super) struct Archive {
     pub(super) name: String,
 }
 
-/// The binary that cargo built beside this test.
-pub fn reprieve() -> PathBuf {
-    let test = std::env::current_exe().expect("a test has a path");
-    let binary = test.parent().and_then(Path::parent).expect("a target folder").join("reprieve");
-    assert!(binary.exists(), "{} is missing: cargo build --bin reprieve", binary.display());
-    binary
-}
-
 /// Puts the binary, its libraries and busybox into an archive in a folder.
 pub(super) fn archive(binary: &Path, folder: &Path) -> io::Result<Archive> {
     let root = folder.join("rootfs");

@@ -36,10 +36,7 @@ use std::{
 use serde_json::Value;
 use tokio::{process::Command, sync::OnceCell, time::timeout};
 
-pub use self::{
-    container::{ContainerSpec, HealthCheck},
-    image::reprieve,
-};
+pub use self::container::{ContainerSpec, HealthCheck};
 use self::{place::Place, world::World};
 
 /// The longest that a command of the `docker` program may take: a restart with
@@ -169,7 +166,7 @@ impl Engine {
     /// The image of this build's `reprieve`, which containers run if they name no
     /// other. Made when it is first asked for.
     pub async fn image(&self) -> &str {
-        self.image.get_or_init(|| async { self.image_of(&reprieve()).await }).await
+        self.image.get_or_init(|| async { self.image_of(&crate::reprieve()).await }).await
     }
 
     /// Makes an image from nothing, with this program as `/bin/reprieve`, the

@@ -30,6 +30,9 @@ pub(crate) fn functions(files: &[File]) -> Vec<Finding> {
                 continue;
             }
             let indentation = line.len() - line.trim_start().len();
+            if is_declaration(&lines[index + 1..], indentation) {
+                continue;
+            }
             let end = format!("{}}}", " ".repeat(indentation));
             let body = lines[index..].iter().take_while(|(_, line)| *line != end);
             let length = body.filter(|(_, line)| !line.trim().is_empty()).count() + 1;
@@ -40,6 +43,15 @@ pub(crate) fn functions(files: &[File]) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// A signature over several lines with no body: its last line ends the
+/// declaration.
+fn is_declaration(after: &[(usize, &str)], indentation: usize) -> bool {
+    let back = after.iter().find(|(_, line)| {
+        !line.trim().is_empty() && line.len() - line.trim_start().len() <= indentation
+    });
+    back.is_some_and(|(_, line)| line.trim_end().ends_with(';'))
 }
 
 /// The name, if a function begins on this line.
@@ -86,6 +98,14 @@ mod tests {
             ("long", long.clone(), 1),
             ("short, beside others", format!("fn f() {{\n{short}}}\n").repeat(FUNCTION_LINES), 0),
             ("a declaration", format!("fn f();\n{}", "const X: u8 = 1;\n".repeat(99)), 0),
+            (
+                "a declaration over several lines",
+                format!(
+                    "trait X {{\n    fn f(\n        x: T,\n    ) -> U;\n{}}}\n",
+                    "    const X: u8;\n".repeat(99)
+                ),
+                0,
+            ),
             ("a table in a test", format!("#[cfg(test)]\nmod tests {{\n{long}}}\n"), 0),
         ] {
             assert_eq!(functions(&fixture(&[("a/src/x.rs", &text)])).len(), expected, "{case}");

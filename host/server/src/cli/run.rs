@@ -1,6 +1,6 @@
 //! `reprieve run`, and `reprieve` without arguments: the host itself.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
@@ -17,7 +17,8 @@ use crate::{config::policy::PolicySource, wiring};
 Examples:
   reprieve run --config reprieve.toml
   reprieve run --config reprieve.toml --policy ./my-policy.wasm --state-dir ./state
-  reprieve run --docker          the containers that name a workspace in a label
+  reprieve run --docker --listen 172.17.0.1:8484
+                                 the containers that name a workspace in a label
   reprieve                       the embedded configuration: three test agents")]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -33,16 +34,21 @@ pub(crate) struct RunArgs {
     /// configuration says, then $DOCKER_HOST, then /var/run/docker.sock.
     #[arg(long)]
     pub(crate) docker: bool,
+
+    /// Where the proxy listens, instead of `proxy.listen` of the configuration.
+    /// Containers that send heartbeats must reach it: the address of Docker's
+    /// bridge, for example.
+    #[arg(long, value_name = "ADDRESS:PORT", env = "REPRIEVE_LISTEN")]
+    pub(crate) listen: Option<SocketAddr>,
 }
 
 pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
-    let config = if args.docker {
-        let mut config = args.state.configuration_or_none()?;
-        config.docker.enabled = true;
-        config
-    } else {
-        args.state.configuration()?
+    let mut config = match args.docker {
+        true => args.state.configuration_or_none()?,
+        false => args.state.configuration()?,
     };
+    config.docker.enabled |= args.docker;
+    config.proxy.listen = args.listen.unwrap_or(config.proxy.listen);
     logging::start(&config.log);
     for warning in config.warnings() {
         tracing::warn!(%warning, "configuration");

@@ -16,6 +16,8 @@ pub struct Welcome {
     /// The policy's name and version.
     pub policy: String,
     pub workspaces: Vec<WorkspaceId>,
+    /// Containers that name a workspace join them.
+    pub containers: bool,
     /// The workspaces are `reprieve agent`s, which can be told to misbehave.
     pub try_it: bool,
 }
@@ -28,12 +30,16 @@ pub fn welcome(welcome: &Welcome) {
 }
 
 fn text(welcome: &Welcome) -> String {
-    let Welcome { proxy, admin, state_dir, policy, workspaces, try_it } = welcome;
+    let Welcome { proxy, admin, state_dir, policy, workspaces, containers, try_it } = welcome;
     let names: Vec<_> = workspaces.iter().map(WorkspaceId::as_str).collect();
+    let mut listed = names.clone();
+    if *containers {
+        listed.push("containers with a label reprieve.workspace");
+    }
     let mut text = format!(
         "{}\n  proxy      {proxy}workspaces/<name>/a2a\n  workspaces {}\n  policy     {policy}\n  operator   {admin} (reprieve workspaces, restart, pause, …)\n  state      {}\n",
         output::styled(HEADING, "Reprieve runs."),
-        if names.is_empty() { "none configured".into() } else { names.join(", ") },
+        if listed.is_empty() { "none configured".into() } else { listed.join(", ") },
         state_dir.display(),
     );
     if let (true, [alive, busy, dead, ..]) = (*try_it, names.as_slice()) {
@@ -83,6 +89,7 @@ mod tests {
             state_dir: "/var/lib/reprieve".into(),
             policy: "default 0.1.0".into(),
             workspaces: names.iter().map(|name| name.parse().unwrap()).collect(),
+            containers: false,
             try_it: true,
         }
     }

@@ -85,6 +85,7 @@ pub struct Host {
 pub async fn run(options: HostOptions) -> anyhow::Result<()> {
     let (try_it, state_dir) = (options.try_it, options.state_dir.clone());
     let workspaces = options.config.workspaces.keys().cloned().collect();
+    let containers = options.config.docker.enabled;
     let host = Host::start(options).await?;
     cli::welcome(&Welcome {
         proxy: base_url(host.proxy)?,
@@ -92,6 +93,7 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
         state_dir,
         policy: host.policy.clone(),
         workspaces,
+        containers,
         try_it,
     });
     asked_to_stop().await?;

@@ -191,12 +191,14 @@ impl Listed {
 
 /// Which of several containers is the workspace: the newest that runs, or the
 /// newest. The second is another one that runs as well, which is somebody's
-/// mistake.
+/// mistake. A list tells ages in whole seconds; of two as old as each other
+/// `preferred` is the one.
 pub(super) fn newest_running<'a>(
     listed: impl IntoIterator<Item = &'a Listed>,
+    preferred: Option<&ContainerId>,
 ) -> Option<(&'a Listed, Option<&'a Listed>)> {
     let mut listed: Vec<&Listed> = listed.into_iter().collect();
-    listed.sort_by_key(|one| (one.runs, one.created, &one.id));
+    listed.sort_by_key(|one| (one.runs, one.created, Some(&one.id) == preferred, &one.id));
     let best = listed.pop()?;
     Some((best, listed.pop().filter(|other| other.runs)))
 }
@@ -309,12 +311,18 @@ mod tests {
                 Some(('b', Some('a'))),
             ),
             (
+                "both run, as old as each other",
+                vec![listed('f', "running", 1), listed('b', "running", 1)],
+                Some(('b', Some('f'))),
+            ),
+            (
                 "neither runs",
                 vec![listed('b', "exited", 2), listed('a', "exited", 1)],
                 Some(('b', None)),
             ),
         ] {
-            let found = newest_running(&containers);
+            let preferred = id('b').parse().unwrap();
+            let found = newest_running(&containers, Some(&preferred));
             let found = found.map(|(best, other)| {
                 (best.id.to_string(), other.map(|other| other.id.to_string()))
             });

@@ -132,7 +132,9 @@ impl Shared {
         }
         let mut best = Vec::new();
         for (workspace, listed) in &of_each {
-            best.extend(self.best(workspace, listed).map(|id| (workspace.clone(), id)));
+            let known = self.slot(workspace).map(|slot| slot.container());
+            let best_of_it = self.best(workspace, listed, known.as_ref());
+            best.extend(best_of_it.map(|id| (workspace.clone(), id)));
         }
         let taken: Vec<Result<(), CallFailure>> = stream::iter(best)
             .map(|(workspace, id)| {
@@ -154,8 +156,13 @@ impl Shared {
         whole
     }
 
-    fn best(&self, workspace: &WorkspaceId, listed: &[Listed]) -> Option<ContainerId> {
-        let (best, other) = newest_running(listed)?;
+    fn best(
+        &self,
+        workspace: &WorkspaceId,
+        listed: &[Listed],
+        preferred: Option<&ContainerId>,
+    ) -> Option<ContainerId> {
+        let (best, other) = newest_running(listed, preferred)?;
         if let Some(other) = other {
             let twice = format!(
                 "workspace {workspace} is run by {} as well, which began later; stop one of the two",
@@ -322,7 +329,7 @@ impl Shared {
             return self.take_in(workspace, id).await;
         }
         let listed = self.list(Some(workspace)).await?;
-        match self.best(workspace, &listed) {
+        match self.best(workspace, &listed, Some(id)) {
             Some(id) => self.take_in(workspace, &id).await,
             None => Ok(()),
         }

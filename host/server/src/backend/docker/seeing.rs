@@ -58,7 +58,7 @@ impl Shared {
             Ok(container) if container.runs() => Ok(Seen::There(Box::new(container))),
             Ok(container) => {
                 let listed = self.listed(&slot.workspace).await?;
-                match newest_running(&listed) {
+                match newest_running(&listed, Some(&known)) {
                     // It was there a moment ago.
                     None => Err(CallFailure::MALFORMED),
                     Some((best, _)) if best.id == known || !best.runs() => {
@@ -73,7 +73,7 @@ impl Shared {
                     // Not there, and there.
                     return Err(CallFailure::MALFORMED);
                 }
-                match newest_running(&listed) {
+                match newest_running(&listed, Some(&known)) {
                     None => Ok(Seen::Gone),
                     Some((best, _)) => self.there(best).await,
                 }
