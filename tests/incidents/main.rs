@@ -7,6 +7,7 @@
 
 mod by_hand;
 mod cloud_instance;
+mod crash_loop;
 mod dependents;
 mod false_after_pong;
 mod frozen_and_slow;

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 use clap::Args;
 
-use crate::{root, say};
+use crate::{engine, root, say};
 
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
@@ -22,8 +22,16 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "reprieve-runtime",
         "-p",
         "reprieve-server",
+        "-p",
+        "reprieve-tests",
         "--benches",
     ]);
+    match engine::ensure_engine() {
+        Ok(()) => {
+            command.env("REPRIEVE_ENGINE", "1");
+        }
+        Err(error) => say(&format!("will be skipped: docker: {error:#}")),
+    }
     if let Some(filter) = &args.filter {
         command.args(["--", filter]);
     }

@@ -5,5 +5,6 @@
 
 mod bad_days;
 mod by_hand;
+mod health;
 mod quiet;
 mod stage;

@@ -30,8 +30,9 @@ pub(crate) struct Fleet {
     pub(crate) engine: Engine,
     pub(crate) host: Host,
     pub(crate) names: Vec<String>,
+    /// Of the host, as callers and containers reach it.
+    pub(crate) url: String,
     http: Http,
-    base: String,
     _state: tempfile::TempDir,
 }
 
@@ -71,7 +72,7 @@ impl Fleet {
         });
         let host = host.await.unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
-        let fleet = Self { engine, host, names, http, base: url, _state: state };
+        let fleet = Self { engine, host, names, url, http, _state: state };
         fleet.until("every agent has settled", || fleet.are_online()).await;
         Some(fleet)
     }
@@ -98,7 +99,7 @@ impl Fleet {
         }
     }
 
-    async fn are_online(&self) -> bool {
+    pub(crate) async fn are_online(&self) -> bool {
         let statuses = self.host.supervisor.statuses().await;
         statuses.len() == self.names.len()
             && statuses.iter().all(|status| status.state == WorkspaceState::Online)
@@ -161,7 +162,7 @@ impl Fleet {
     async fn send(&self, method: Method, path: &str, body: &Value) -> Got {
         let request = Request::builder()
             .method(method)
-            .uri(format!("{}/workspaces/{path}", self.base))
+            .uri(format!("{}/workspaces/{path}", self.url))
             .header("content-type", "application/json")
             .body(Full::from(body.to_string()))
             .unwrap();

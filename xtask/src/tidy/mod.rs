@@ -4,10 +4,12 @@
 //! - [`size`]: files and functions that want to be two
 //! - [`text`]: what may stand nowhere
 //! - [`docs`]: folders explain themselves, links resolve
+//! - [`claims`]: tests and log lines that documents name exist
 //!
 //! Each rule is a function of the files, so its test is a tiny fixture that it
 //! must bite on.
 
+mod claims;
 mod docs;
 mod size;
 mod text;
@@ -40,7 +42,7 @@ pub(crate) struct Finding {
 
 type Rule = fn(&[File]) -> Vec<Finding>;
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     walls::dependencies,
     walls::edges,
     walls::homes,
@@ -50,6 +52,7 @@ const RULES: [Rule; 9] = [
     text::sleeping_tests,
     docs::folders,
     docs::links,
+    claims::tables,
 ];
 
 /// Checks every file that git knows or would add.

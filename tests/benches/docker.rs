@@ -1,0 +1,403 @@
+//! What watching over containers costs, and how soon an exit is noticed, on a real
+//! Docker Engine of its own.
+//!
+//! `cargo xtask bench docker`; `REPRIEVE_CONTAINERS=20` for fewer than 200.
+//!
+//! - for 30 s, with a fleet that is well: CPU of the watcher and of `dockerd`,
+//!   inspects, memory; beside nobody, `docker events` alone, and a checker that
+//!   inspects each container every 10 s
+//! - 100 agents abort, one after the other: until the Engine reports it, until the
+//!   policy's first verdict on it, until DEAD, until the next run. An exit is at
+//!   the Engine's `FinishedAt`, a report at its event's `timeNano`, a verdict at
+//!   the decision's `at` and what it took, a run at `StartedAt`: all on this
+//!   machine's wall clock
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a benchmark speaks to whoever runs it, and gives up by panicking"
+)]
+
+#[path = "docker/meter.rs"]
+mod meter;
+
+use std::{
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use futures::{StreamExt as _, stream};
+use reprieve_core::{
+    decision::{Decision, Outcome},
+    judgement::{Call, Verdict},
+    ports::DecisionFilter,
+    time::UnixMillis,
+};
+use reprieve_server::store::DecisionReader;
+use reprieve_tests::engine::{ContainerSpec, Engine, reprieve};
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    process::{Child, Command},
+    time::{interval, sleep, timeout},
+};
+
+use crate::meter::{CountingSocket, Process, inspect_in_rounds};
+
+const CONTAINERS: usize = 200;
+const EXITS: usize = 100;
+/// From the start of one to the exit of the next: the Engine is quiet by then.
+const BETWEEN_EXITS: Duration = Duration::from_millis(500);
+const WATCHED_FOR: Duration = Duration::from_secs(30);
+/// Of the checker.
+const ROUND: Duration = Duration::from_secs(10);
+/// Containers that are started at once.
+const STARTED_AT_ONCE: usize = 4;
+/// For the whole fleet to come up, or to come back.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// For what a new watcher or a new fleet does at first.
+const CALM: Duration = Duration::from_secs(10);
+const AGENT_PORT: u16 = 8000;
+const MAX_DECISIONS: u32 = 1_000_000;
+
+fn main() {
+    let mut wanted = std::env::args().skip(1).filter(|arg| !arg.starts_with('-'));
+    if wanted.next().is_some_and(|filter| !"docker".contains(&filter)) {
+        return;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(run());
+}
+
+async fn run() {
+    let Some(engine) = Engine::start().await else { return };
+    let count = std::env::var("REPRIEVE_CONTAINERS").ok();
+    let count = count.map_or(CONTAINERS, |count| count.parse().expect("a number of containers"));
+    let state = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind((engine.host_ip(), 0)).unwrap().local_addr().unwrap().port();
+    let fleet = Fleet::start(&engine, count, port).await;
+    eprintln!("{count} containers run");
+    sleep(CALM).await;
+
+    let mut bills = Vec::new();
+    bills.push(fleet.bill("nobody", None, 0, sleep(WATCHED_FOR)).await.0);
+
+    let events = engine.docker_command().arg("events").stdout(Stdio::null()).spawn().unwrap();
+    sleep(CALM).await;
+    let watcher = Process::of(events.id().unwrap());
+    bills.push(fleet.bill("docker events", Some(watcher), 0, sleep(WATCHED_FOR)).await.0);
+    end(events).await;
+
+    let socket = engine.socket();
+    let rounds = inspect_in_rounds(&socket, &fleet.ids, ROUND, WATCHED_FOR);
+    let (mut bill, inspects) =
+        fleet.bill("inspect every 10 s", Some(Process::this()), 0, rounds).await;
+    // This process is the checker, and more than that.
+    (bill.inspects, bill.resident_mib) = (inspects, None);
+    bills.push(bill);
+
+    let counting = CountingSocket::before(socket, state.path().join("counting.sock"));
+    let host = Host::start(&engine, &counting, state.path(), port);
+    host.until_online(count).await;
+    eprintln!("the host watches over {count}");
+    sleep(CALM).await;
+    let (inspects_before, others_before) = counting.asked();
+    let watcher = Process::of(host.child.id().unwrap());
+    let (mut bill, ()) = fleet.bill("reprieve", Some(watcher), 0, sleep(WATCHED_FOR)).await;
+    let (inspects, others) = counting.asked();
+    bill.inspects = inspects - inspects_before;
+    bills.push(bill);
+    print_bills(count, &bills);
+    println!("other questions of reprieve's in that time: {}", others - others_before);
+
+    let exits = fleet.exits(&engine, EXITS.min(count)).await;
+    let after = watcher.resident_mib();
+    end(host.child).await;
+    print_exits(&exits, &host.state_dir);
+    println!("memory of reprieve after {} exits: {after:.1} MiB", exits.len());
+}
+
+async fn end(mut child: Child) {
+    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    child.wait().await.unwrap();
+}
+
+/// The containers, and who serves them.
+struct Fleet {
+    names: Vec<String>,
+    ids: Vec<String>,
+    dockerd: Process,
+}
+
+/// What a watcher cost.
+struct Bill {
+    watcher: &'static str,
+    inspects: u64,
+    cpu: Option<Duration>,
+    dockerd_cpu: Duration,
+    resident_mib: Option<f64>,
+}
+
+impl Fleet {
+    async fn start(engine: &Engine, count: usize, port: u16) -> Self {
+        engine.image().await;
+        let url = format!("http://{}:{port}", engine.host_ip());
+        let names: Vec<String> = (1..=count).map(|number| format!("ws-{number}")).collect();
+        let run = |name: &String| {
+            let agent = ContainerSpec::agent(name)
+                .env("REPRIEVE_URL", &url)
+                .env("REPRIEVE_TOKEN", "a-token-of-the-fleet");
+            async move { engine.run(&agent).await }
+        };
+        let ids = stream::iter(names.iter().map(run)).buffered(STARTED_AT_ONCE).collect().await;
+        let dockerd = Process::named("dockerd", &engine.socket());
+        Self { names, ids, dockerd }
+    }
+
+    /// What it costs while something lasts.
+    async fn bill<T>(
+        &self,
+        watcher: &'static str,
+        process: Option<Process>,
+        inspects: u64,
+        lasts: impl Future<Output = T>,
+    ) -> (Bill, T) {
+        let cpu = || (process.map(Process::cpu), self.dockerd.cpu());
+        let (before, dockerd_before) = cpu();
+        let outcome = lasts.await;
+        let (after, dockerd_after) = cpu();
+        let bill = Bill {
+            watcher,
+            inspects,
+            cpu: after.zip(before).map(|(after, before)| after - before),
+            dockerd_cpu: dockerd_after - dockerd_before,
+            resident_mib: process.map(Process::resident_mib),
+        };
+        (bill, outcome)
+    }
+
+    /// Agents abort, each after the one before it is back; what the Engine says of it.
+    async fn exits(&self, engine: &Engine, exits: usize) -> Vec<Exit> {
+        let names: Vec<&str> = self.names.iter().take(exits).map(String::as_str).collect();
+        let before = states(engine, &names).await;
+        let filters = ["type=container", "event=die", "event=start"];
+        let args = filters.iter().flat_map(|filter| ["--filter", filter]);
+        let mut stream = engine.docker_command();
+        let stream = stream.args(["events", "--format", "json"]).args(args);
+        let mut stream = stream.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
+        let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines();
+        // Until it has begun; it says nothing then.
+        sleep(CALM).await;
+        let mut reported = Vec::new();
+        for (name, state) in names.iter().zip(&before) {
+            let ip = state["NetworkSettings"]["IPAddress"].as_str().unwrap();
+            abort(ip).await.unwrap_or_else(|error| panic!("{name} is not reached: {error}"));
+            let of_this = async {
+                let mut died_ms = None;
+                while let Some(line) = lines.next_line().await.unwrap() {
+                    let event: Value = serde_json::from_str(&line).unwrap();
+                    if event["Actor"]["Attributes"]["name"] != *name {
+                        continue;
+                    }
+                    match event["Action"].as_str() {
+                        Some("die") => died_ms = event["timeNano"].as_u64().map(nanos_as_ms),
+                        Some("start") => return died_ms,
+                        _ => {}
+                    }
+                }
+                None
+            };
+            let died_ms = timeout(PATIENCE, of_this).await.expect("it comes back");
+            reported.push(died_ms.expect("its end is reported"));
+            sleep(BETWEEN_EXITS).await;
+        }
+        end(stream).await;
+        let now = states(engine, &names).await;
+        let exit = |((name, state), reported_ms): ((&&str, &Value), f64)| Exit {
+            workspace: (*name).to_owned(),
+            ended_ms: wall_ms(state["State"]["FinishedAt"].as_str().unwrap()),
+            reported_ms,
+            began_again_ms: wall_ms(state["State"]["StartedAt"].as_str().unwrap()),
+        };
+        names.iter().zip(&now).zip(reported).map(exit).collect()
+    }
+}
+
+async fn states(engine: &Engine, names: &[&str]) -> Vec<Value> {
+    let args = [&["inspect", "--type", "container"], names].concat();
+    serde_json::from_str(&engine.docker(&args).await).unwrap()
+}
+
+/// The agent ends before it answers.
+async fn abort(ip: &str) -> std::io::Result<()> {
+    let body = r#"{"crash":true}"#;
+    let mut stream = TcpStream::connect((ip, AGENT_PORT)).await?;
+    let request = format!(
+        "POST /switch HTTP/1.1\r\nHost: {ip}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    // Cut off, which is an error or an end.
+    let _ = stream.read_to_end(&mut answer).await;
+    Ok(())
+}
+
+/// A host as an operator runs it.
+struct Host {
+    child: Child,
+    config: PathBuf,
+    state_dir: PathBuf,
+    admin: String,
+}
+
+impl Host {
+    fn start(engine: &Engine, socket: &CountingSocket, folder: &Path, port: u16) -> Self {
+        let (config, state_dir) = (folder.join("reprieve.toml"), folder.join("state"));
+        let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        let text = format!(
+            "[proxy]\nlisten = \"{}:{port}\"\n[admin]\nlisten = \"{admin}\"\n\
+             [docker]\nenabled = true\nsocket = \"{}\"\n[log]\nlevel = \"warn\"\n\
+             [policy.settings]\nsettle = \"1s\"\nrestart_debounce = \"1s\"\n",
+            engine.host_ip(),
+            socket.path().display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let child = Command::new(reprieve())
+            .args(["run", "--config"])
+            .arg(&config)
+            .arg("--state-dir")
+            .arg(&state_dir)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Self { child, config, state_dir, admin }
+    }
+
+    async fn until_online(&self, count: usize) {
+        let mut look = interval(Duration::from_secs(1));
+        let online = async {
+            loop {
+                look.tick().await;
+                let shown = Command::new(reprieve())
+                    .args(["workspaces", "--json", "--config"])
+                    .arg(&self.config)
+                    .arg("--state-dir")
+                    .arg(&self.state_dir)
+                    .args(["--admin", &format!("http://{}/", self.admin)])
+                    .output()
+                    .await
+                    .unwrap();
+                let shown: Value = serde_json::from_slice(&shown.stdout).unwrap_or_default();
+                let all = shown["workspaces"].as_array().cloned().unwrap_or_default();
+                if all.iter().filter(|one| one["state"] == "online").count() == count {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, online).await.expect("the fleet settles");
+    }
+}
+
+struct Exit {
+    workspace: String,
+    ended_ms: f64,
+    /// By the Engine's event.
+    reported_ms: f64,
+    began_again_ms: f64,
+}
+
+fn print_bills(count: usize, bills: &[Bill]) {
+    let seconds = WATCHED_FOR.as_secs_f64();
+    let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / seconds;
+    let base = bills.iter().find(|bill| bill.watcher == "docker events").unwrap();
+    println!("\n{count} containers that are well, watched for {seconds} s; CPU in % of a core");
+    println!(
+        "| watcher | inspects/s | its CPU | x events | dockerd's CPU | x events | its memory |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for bill in bills {
+        let ratio = |this: f64, other: f64| {
+            if other > 0.0 { format!("{:.1}", this / other) } else { "-".to_owned() }
+        };
+        let own = bill.cpu.map(percent);
+        println!(
+            "| {} | {:.1} | {} | {} | {:.2} | {} | {} |",
+            bill.watcher,
+            as_f64(bill.inspects) / seconds,
+            own.map_or("-".to_owned(), |own| format!("{own:.2}")),
+            own.map_or("-".to_owned(), |own| ratio(own, base.cpu.map_or(0.0, percent))),
+            percent(bill.dockerd_cpu),
+            ratio(percent(bill.dockerd_cpu), percent(base.dockerd_cpu)),
+            bill.resident_mib.map_or("-".to_owned(), |mib| format!("{mib:.1} MiB")),
+        );
+    }
+}
+
+fn print_exits(exits: &[Exit], state_dir: &Path) {
+    let reader = DecisionReader::open(state_dir).unwrap();
+    let newest = DecisionFilter { limit: MAX_DECISIONS, ..DecisionFilter::default() };
+    let decisions = reader.list(&newest).unwrap();
+    // A decision's time is in whole milliseconds.
+    let of = |exit: &Exit, is_it: fn(&Decision) -> bool| {
+        let mut of = decisions.iter().filter(|one| one.workspace.as_str() == exit.workspace);
+        let found = of.find(|one| millis(one.at) + 1.0 > exit.ended_ms && is_it(one));
+        let found = found.unwrap_or_else(|| panic!("nothing about {}", exit.workspace));
+        millis(found.at) + as_f64(found.cost.total.0)
+    };
+    println!("\n{} exits, one after the other; ms", exits.len());
+    println!("| from, to | p50 | p90 | p99 | longest |");
+    println!("|---|---|---|---|---|");
+    let first = |one: &Decision| matches!(one.call, Call::Judge { .. });
+    let dead =
+        |one: &Decision| matches!(one.outcome, Outcome::Judged { verdict: Verdict::Dead, .. });
+    let all = |of: &dyn Fn(&Exit) -> f64| exits.iter().map(of).collect::<Vec<f64>>();
+    for (what, mut times) in [
+        ("exit, the Engine's event", all(&|exit| exit.reported_ms - exit.ended_ms)),
+        ("event, first verdict", all(&|exit| of(exit, first) - exit.reported_ms)),
+        ("exit, first verdict", all(&|exit| of(exit, first) - exit.ended_ms)),
+        ("exit, DEAD after the second look", all(&|exit| of(exit, dead) - exit.ended_ms)),
+        ("exit, the next run", all(&|exit| exit.began_again_ms - exit.ended_ms)),
+    ] {
+        times.sort_by(f64::total_cmp);
+        let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
+        println!("| {what} | {:.1} | {:.1} | {:.1} | {:.1} |", at(50), at(90), at(99), at(100));
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "figures for people")]
+fn as_f64(number: u64) -> f64 {
+    number as f64
+}
+
+fn nanos_as_ms(nanos: u64) -> f64 {
+    as_f64(nanos) / 1e6
+}
+
+fn millis(at: UnixMillis) -> f64 {
+    as_f64(at.0)
+}
+
+/// Milliseconds since the epoch of a time as the Engine writes it:
+/// `2026-04-16T09:10:26.123456789Z`.
+fn wall_ms(text: &str) -> f64 {
+    let (date, time) = text.trim_end_matches('Z').split_once('T').unwrap();
+    let mut date = date.split('-').map(|part| part.parse::<i64>().unwrap());
+    let mut time = time.split(':').map(|part| part.parse::<f64>().unwrap());
+    let [year, month, day] = [(); 3].map(|()| date.next().unwrap());
+    let [hour, minute, second] = [(); 3].map(|()| time.next().unwrap());
+    // Days of the civil calendar, counted from March so that a leap day is last.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
+    let since_epoch = u64::try_from(days - 719_468).unwrap();
+    ((as_f64(since_epoch) * 24.0 + hour) * 60.0 + minute) * 60_000.0 + second * 1_000.0
+}
