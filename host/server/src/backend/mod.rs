@@ -12,6 +12,7 @@ pub mod discovery;
 pub mod docker;
 pub mod http;
 pub mod process;
+mod records;
 
 use std::{collections::HashMap, sync::Arc};
 

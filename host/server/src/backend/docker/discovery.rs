@@ -29,11 +29,14 @@ use super::{
     events::{self, Event, What},
     failure::CallFailure,
     names::ContainerId,
-    record::{self, Record},
+    record::Record,
     seeing::Seen,
     slot::{Slot, Told, Vanished},
 };
-use crate::backend::discovery::{Discovery, Found};
+use crate::backend::{
+    discovery::{Discovery, Found},
+    records,
+};
 
 /// Workspaces of one daemon. A record of some 10 KiB is kept of each.
 const MAX_WORKSPACES: usize = 4_096;
@@ -345,7 +348,7 @@ impl Shared {
             Vanished::Withdrawn => {
                 self.slots.write().remove(&slot.workspace);
                 let _not_written_again = slot.writing.lock().await;
-                if let Err(error) = record::remove(&self.records, &slot.workspace) {
+                if let Err(error) = records::remove(&self.records, &slot.workspace) {
                     tracing::warn!(workspace = %slot.workspace, %error, "cannot remove its record");
                 }
                 self.discovered(Discovery::Withdrawn(slot.workspace.clone())).await;

@@ -48,7 +48,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::daemon::CallLimits;
 use self::{daemon::Daemon, failure::CallFailure, names::ContainerId, slot::Slot};
-use super::discovery::Discovery;
+use super::{discovery::Discovery, records};
 
 /// Where the daemon listens if nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
@@ -142,9 +142,9 @@ impl Docker {
     pub async fn connect(options: DockerOptions) -> Result<Arc<Self>, ConnectFailure> {
         let DockerOptions { socket, state_dir, clock, events, discoveries, stop_grace, limits } =
             options;
-        let records = record::folder(&state_dir)
+        let folder = record::folder(&state_dir)
             .map_err(|source| ConnectFailure::Unusable { path: state_dir, source })?;
-        let known = record::read_all(&records)
+        let known = records::read_all(&folder)
             .map_err(|(path, source)| ConnectFailure::BrokenRecord { path, source })?;
         let daemon =
             Daemon::connect(&socket, limits).await.map_err(|failure| unmet(&socket, &failure))?;
@@ -155,7 +155,7 @@ impl Docker {
             events,
             discoveries,
             stop_grace,
-            records,
+            records: folder,
             slots: RwLock::new(known.into_iter().map(slot).collect()),
             complained: Mutex::default(),
             tasks: TaskTracker::new(),

@@ -4,9 +4,9 @@
 //! secrets.
 
 use std::{
-    fs::{self, DirBuilder, File},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    fs::DirBuilder,
+    io,
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
 };
 
@@ -18,6 +18,7 @@ use reprieve_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{
+    super::records,
     names::{ContainerId, ContainerName},
     recipe::Recipe,
 };
@@ -62,15 +63,8 @@ pub(super) enum Outcome {
 }
 
 impl Record {
-    /// Replaces the workspace's record, whole or not at all.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
-        let unfinished = dir.join(format!(".{}.tmp", self.workspace));
-        let mut options = File::options();
-        let mut file =
-            options.create(true).write(true).truncate(true).mode(0o600).open(&unfinished)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_data()?;
-        fs::rename(unfinished, path(dir, &self.workspace))
+        records::write(dir, &self.workspace, self)
     }
 }
 
@@ -79,32 +73,4 @@ pub(super) fn folder(state_dir: &Path) -> io::Result<PathBuf> {
     let dir = state_dir.join("docker");
     DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     Ok(dir)
-}
-
-/// Fine as well if there is none.
-pub(super) fn remove(dir: &Path, workspace: &WorkspaceId) -> io::Result<()> {
-    match fs::remove_file(path(dir, workspace)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// Every record, or the path of the first that cannot be read and why.
-pub(super) fn read_all(dir: &Path) -> Result<Vec<Record>, (PathBuf, io::Error)> {
-    let whole = |error| (dir.to_path_buf(), error);
-    let mut records = Vec::new();
-    for entry in fs::read_dir(dir).map_err(whole)? {
-        let path = entry.map_err(whole)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let record = fs::read(&path)
-                .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
-                .map_err(|error| (path, error))?;
-            records.push(record);
-        }
-    }
-    Ok(records)
-}
-
-fn path(dir: &Path, workspace: &WorkspaceId) -> PathBuf {
-    dir.join(format!("{workspace}.json"))
 }

@@ -6,10 +6,11 @@ use std::{io, sync::Arc};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
+    super::records,
     OpenFailure, ProcessSpec,
     child::Leader,
     proc,
-    record::{self, Phase, Record},
+    record::{Phase, Record},
     slot::{Host, Slot},
 };
 
@@ -56,7 +57,7 @@ pub(super) async fn send_away(host: &Arc<Host>, record: Record) -> Result<Arc<Sl
         let (dir, workspace) = (&leaving.host.run_dir, &leaving.spec.workspace);
         if let Err(error) = leaving.stop().await {
             tracing::error!(%workspace, %error, "cannot end the process of a workspace that is no longer configured");
-        } else if let Err(error) = record::remove(dir, workspace) {
+        } else if let Err(error) = records::remove(dir, workspace) {
             tracing::warn!(%workspace, %error, "cannot remove the record of a workspace that is no longer configured");
         }
     });

@@ -56,11 +56,15 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
-use self::slot::{Host, Slot};
+use self::{
+    record::Record,
+    slot::{Host, Slot},
+};
 pub use self::{
     spec::{Listen, Output, ProcessSpec},
     trampoline::exec_child_if_asked,
 };
+use super::records;
 
 /// Two seconds in all: far more than a process takes from its birth to `exec`.
 const LOCK_TRIES: u32 = 100;
@@ -159,7 +163,7 @@ impl Processes {
             .map_err(|source| OpenFailure::Unusable { path: log_dir.clone(), source })?;
         let boot_id = proc::boot_id()
             .map_err(|source| OpenFailure::Unusable { path: "/proc".into(), source })?;
-        let records = record::read_all(&run_dir)
+        let records: Vec<Record> = records::read_all(&run_dir)
             .map_err(|(path, source)| OpenFailure::BrokenRecord { path, source })?;
         let host = Arc::new(Host::new(options, run_dir, log_dir, boot_id, lock));
         let mut slots = BTreeMap::new();

@@ -1,10 +1,6 @@
 //! What outlives the host: one file for each workspace, `run/<workspace>.json`.
 
-use std::{
-    fs::{self, File},
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use reprieve_core::{
     ids::{LifeId, WorkspaceId},
@@ -15,7 +11,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::proc;
+use super::{super::records, proc};
 
 /// One run of a workspace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,38 +65,9 @@ impl Record {
                 .is_some_and(|stat| stat.start_ticks == self.start_ticks && !stat.is_zombie)
     }
 
-    /// Replaces the workspace's record, whole or not at all.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
-        let unfinished = dir.join(format!(".{}.tmp", self.workspace));
-        let mut file = File::create(&unfinished)?;
-        file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.sync_data()?;
-        fs::rename(unfinished, path(dir, &self.workspace))
+        records::write(dir, &self.workspace, self)
     }
-}
-
-pub(super) fn remove(dir: &Path, workspace: &WorkspaceId) -> io::Result<()> {
-    fs::remove_file(path(dir, workspace))
-}
-
-/// Every record, or the path of the first that cannot be read and why.
-pub(super) fn read_all(dir: &Path) -> Result<Vec<Record>, (PathBuf, io::Error)> {
-    let whole = |error| (dir.to_path_buf(), error);
-    let mut records = Vec::new();
-    for entry in fs::read_dir(dir).map_err(whole)? {
-        let path = entry.map_err(whole)?.path();
-        if path.extension().is_some_and(|extension| extension == "json") {
-            let record = fs::read(&path)
-                .and_then(|bytes| Ok(serde_json::from_slice(&bytes)?))
-                .map_err(|error| (path, error))?;
-            records.push(record);
-        }
-    }
-    Ok(records)
-}
-
-fn path(dir: &Path, workspace: &WorkspaceId) -> PathBuf {
-    dir.join(format!("{workspace}.json"))
 }
 
 #[cfg(test)]
@@ -129,18 +96,9 @@ mod tests {
         {
             let record = Record { phase, ..record()? };
             record.write(dir.path())?;
-            let read = read_all(dir.path()).map_err(|(_, error)| error)?;
+            let read: Vec<Record> = records::read_all(dir.path()).map_err(|(_, error)| error)?;
             assert_eq!(read, [record], "{phase:?}");
         }
-        Ok(())
-    }
-
-    #[test]
-    fn a_broken_record_is_named() -> Result<(), Box<dyn std::error::Error>> {
-        let dir = tempfile::tempdir()?;
-        fs::write(dir.path().join("ws-1.json"), "{\"workspace\":")?;
-        let Err((path, _)) = read_all(dir.path()) else { return Err("it was read".into()) };
-        assert!(path.ends_with("ws-1.json"), "{}", path.display());
         Ok(())
     }
 

@@ -362,7 +362,7 @@ impl Slot {
         let before = self.state.lock().newest.as_ref().map(|newest| newest.record.clone());
         let result = match before {
             Some(record) => self.save(&record).await,
-            None => super::record::remove(&self.host.run_dir, &self.spec.workspace),
+            None => super::super::records::remove(&self.host.run_dir, &self.spec.workspace),
         };
         if let Err(error) = result {
             tracing::warn!(workspace = %self.spec.workspace, %error, "cannot take back a run's record");
