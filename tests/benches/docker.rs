@@ -7,7 +7,8 @@
 //!   inspects, memory; beside nobody, `docker events` alone, and a checker that
 //!   inspects each container every 10 s
 //! - 100 agents abort, one after the other: until the Engine reports it, until the
-//!   policy's first verdict on it, until DEAD, until the next run. An exit is at
+//!   policy's first verdict on it, until DEAD, until the next run; beside the least
+//!   that anyone needs who follows events and then asks. An exit is at
 //!   the Engine's `FinishedAt`, a report at its event's `timeNano`, a verdict at
 //!   the decision's `at` and what it took, a run at `StartedAt`: all on this
 //!   machine's wall clock
@@ -28,7 +29,7 @@ use std::{
     net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use futures::{StreamExt as _, stream};
@@ -39,19 +40,24 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use reprieve_server::store::DecisionReader;
-use reprieve_tests::engine::{ContainerSpec, Engine, reprieve};
+use reprieve_tests::{
+    engine::{ContainerSpec, Engine},
+    reprieve,
+};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::TcpStream,
-    process::{Child, Command},
+    process::{Child, ChildStdout, Command},
     time::{interval, sleep, timeout},
 };
 
-use crate::meter::{CountingSocket, Process, inspect_in_rounds};
+use crate::meter::{CountingSocket, Process, inspect, inspect_in_rounds};
 
 const CONTAINERS: usize = 200;
 const EXITS: usize = 100;
+/// Of them as many as show what an inspect takes then.
+const LOOKS: usize = 20;
 /// From the start of one to the exit of the next: the Engine is quiet by then.
 const BETWEEN_EXITS: Duration = Duration::from_millis(500);
 const WATCHED_FOR: Duration = Duration::from_secs(30);
@@ -102,6 +108,8 @@ async fn run() {
     (bill.inspects, bill.resident_mib) = (inspects, None);
     bills.push(bill);
 
+    let looks = fleet.looks(&engine, LOOKS.min(count)).await;
+
     let counting = CountingSocket::before(socket, state.path().join("counting.sock"));
     let host = Host::start(&engine, &counting, state.path(), port);
     host.until_online(count).await;
@@ -119,7 +127,7 @@ async fn run() {
     let exits = fleet.exits(&engine, EXITS.min(count)).await;
     let after = watcher.resident_mib();
     end(host.child).await;
-    print_exits(&exits, &host.state_dir);
+    print_exits(&exits, looks, &host.state_dir);
     println!("memory of reprieve after {} exits: {after:.1} MiB", exits.len());
 }
 
@@ -183,42 +191,39 @@ impl Fleet {
         (bill, outcome)
     }
 
+    /// The least that anyone needs who follows events and then looks: from the
+    /// report of an exit to the answer of one inspect.
+    async fn looks(&self, engine: &Engine, exits: usize) -> Vec<f64> {
+        let names: Vec<&str> = self.names.iter().take(exits).map(String::as_str).collect();
+        let before = states(engine, &names).await;
+        let mut events = Events::of(engine).await;
+        let mut looks = Vec::new();
+        for ((name, id), state) in names.iter().zip(&self.ids).zip(&before) {
+            abort(state).await;
+            let reported_ms = events.next(name, "die").await;
+            inspect(&engine.socket(), id).await;
+            let answered = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            looks.push(answered.as_secs_f64() * 1_000.0 - reported_ms);
+            engine.docker(&["start", name]).await;
+            sleep(BETWEEN_EXITS).await;
+        }
+        end(events.child).await;
+        looks
+    }
+
     /// Agents abort, each after the one before it is back; what the Engine says of it.
     async fn exits(&self, engine: &Engine, exits: usize) -> Vec<Exit> {
         let names: Vec<&str> = self.names.iter().take(exits).map(String::as_str).collect();
         let before = states(engine, &names).await;
-        let filters = ["type=container", "event=die", "event=start"];
-        let args = filters.iter().flat_map(|filter| ["--filter", filter]);
-        let mut stream = engine.docker_command();
-        let stream = stream.args(["events", "--format", "json"]).args(args);
-        let mut stream = stream.stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
-        let mut lines = BufReader::new(stream.stdout.take().unwrap()).lines();
-        // Until it has begun; it says nothing then.
-        sleep(CALM).await;
+        let mut events = Events::of(engine).await;
         let mut reported = Vec::new();
         for (name, state) in names.iter().zip(&before) {
-            let ip = state["NetworkSettings"]["IPAddress"].as_str().unwrap();
-            abort(ip).await.unwrap_or_else(|error| panic!("{name} is not reached: {error}"));
-            let of_this = async {
-                let mut died_ms = None;
-                while let Some(line) = lines.next_line().await.unwrap() {
-                    let event: Value = serde_json::from_str(&line).unwrap();
-                    if event["Actor"]["Attributes"]["name"] != *name {
-                        continue;
-                    }
-                    match event["Action"].as_str() {
-                        Some("die") => died_ms = event["timeNano"].as_u64().map(nanos_as_ms),
-                        Some("start") => return died_ms,
-                        _ => {}
-                    }
-                }
-                None
-            };
-            let died_ms = timeout(PATIENCE, of_this).await.expect("it comes back");
-            reported.push(died_ms.expect("its end is reported"));
+            abort(state).await;
+            reported.push(events.next(name, "die").await);
+            events.next(name, "start").await;
             sleep(BETWEEN_EXITS).await;
         }
-        end(stream).await;
+        end(events.child).await;
         let now = states(engine, &names).await;
         let exit = |((name, state), reported_ms): ((&&str, &Value), f64)| Exit {
             workspace: (*name).to_owned(),
@@ -230,24 +235,58 @@ impl Fleet {
     }
 }
 
+/// The Engine's events about runs.
+struct Events {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Events {
+    async fn of(engine: &Engine) -> Self {
+        let filters = ["type=container", "event=die", "event=start"];
+        let mut command = engine.docker_command();
+        command.args(["events", "--format", "{{json .}}"]).kill_on_drop(true);
+        command.args(filters.iter().flat_map(|filter| ["--filter", filter]));
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        // Until it has begun; it says nothing then.
+        sleep(CALM).await;
+        Self { child, lines }
+    }
+
+    /// When the next of that kind happened to a container.
+    async fn next(&mut self, name: &str, action: &str) -> f64 {
+        let next = async {
+            loop {
+                let line = self.lines.next_line().await.unwrap().expect("the stream goes on");
+                let event: Value = serde_json::from_str(&line).unwrap();
+                if event["Actor"]["Attributes"]["name"] == name && event["Action"] == action {
+                    return as_f64(event["timeNano"].as_u64().unwrap()) / 1e6;
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.unwrap_or_else(|_| panic!("no {action} of {name}"))
+    }
+}
+
 async fn states(engine: &Engine, names: &[&str]) -> Vec<Value> {
     let args = [&["inspect", "--type", "container"], names].concat();
     serde_json::from_str(&engine.docker(&args).await).unwrap()
 }
 
 /// The agent ends before it answers.
-async fn abort(ip: &str) -> std::io::Result<()> {
+async fn abort(state: &Value) {
+    let ip = state["NetworkSettings"]["IPAddress"].as_str().unwrap();
     let body = r#"{"crash":true}"#;
-    let mut stream = TcpStream::connect((ip, AGENT_PORT)).await?;
+    let mut stream = TcpStream::connect((ip, AGENT_PORT)).await.unwrap();
     let request = format!(
         "POST /switch HTTP/1.1\r\nHost: {ip}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    stream.write_all(request.as_bytes()).await?;
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // Cut off, which is an error or an end.
     let _ = stream.read_to_end(&mut answer).await;
-    Ok(())
 }
 
 /// A host as an operator runs it.
@@ -343,7 +382,7 @@ fn print_bills(count: usize, bills: &[Bill]) {
     }
 }
 
-fn print_exits(exits: &[Exit], state_dir: &Path) {
+fn print_exits(exits: &[Exit], looks: Vec<f64>, state_dir: &Path) {
     let reader = DecisionReader::open(state_dir).unwrap();
     let newest = DecisionFilter { limit: MAX_DECISIONS, ..DecisionFilter::default() };
     let decisions = reader.list(&newest).unwrap();
@@ -363,6 +402,7 @@ fn print_exits(exits: &[Exit], state_dir: &Path) {
     let all = |of: &dyn Fn(&Exit) -> f64| exits.iter().map(of).collect::<Vec<f64>>();
     for (what, mut times) in [
         ("exit, the Engine's event", all(&|exit| exit.reported_ms - exit.ended_ms)),
+        ("event, the answer to one inspect, without reprieve", looks),
         ("event, first verdict", all(&|exit| of(exit, first) - exit.reported_ms)),
         ("exit, first verdict", all(&|exit| of(exit, first) - exit.ended_ms)),
         ("exit, DEAD after the second look", all(&|exit| of(exit, dead) - exit.ended_ms)),
@@ -377,10 +417,6 @@ fn print_exits(exits: &[Exit], state_dir: &Path) {
 #[allow(clippy::cast_precision_loss, reason = "figures for people")]
 fn as_f64(number: u64) -> f64 {
     number as f64
-}
-
-fn nanos_as_ms(nanos: u64) -> f64 {
-    as_f64(nanos) / 1e6
 }
 
 fn millis(at: UnixMillis) -> f64 {

@@ -153,13 +153,18 @@ pub(crate) async fn inspect_in_rounds(
         if tokio::time::Instant::now() >= over {
             break;
         }
-        let mut stream = UnixStream::connect(engine).await.unwrap();
-        let question = format!("GET /containers/{id}/json HTTP/1.0\r\n\r\n");
-        stream.write_all(question.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
+        inspect(engine, id).await;
         inspects += 1;
     }
     inspects
+}
+
+/// One question, answered.
+pub(crate) async fn inspect(engine: &Path, id: &str) {
+    let mut stream = UnixStream::connect(engine).await.unwrap();
+    let question = format!("GET /containers/{id}/json HTTP/1.0\r\n\r\n");
+    stream.write_all(question.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    assert!(answer.starts_with(b"HTTP/1.0 200"), "{}", String::from_utf8_lossy(&answer));
 }
