@@ -8,9 +8,13 @@ mod support;
 
 use std::{error::Error, fs, sync::Arc};
 
-use reprieve_core::{ids::Digest, settings::SettingsBook, time::Millis};
+use reprieve_core::{
+    ids::Digest,
+    settings::{Settings, SettingsBook},
+    time::Millis,
+};
 use reprieve_runtime::{
-    Current, Engine, EngineOptions, Generation, Limits, LoadFailure, Owners, SettingsRefused,
+    Current, Engine, EngineOptions, Generation, Limits, LoadFailure, Owners, SettingsRefused, Who,
 };
 use serde_json::json;
 use support::{DEFAULT, ENGINE, UNRULY, settings, told, who};
@@ -227,4 +231,22 @@ fn a_swap_leaves_snapshots_alone() {
     assert!(Arc::ptr_eq(&before, &former));
     assert_eq!(current.snapshot().reference(&who()), reference);
     assert_ne!(before.reference(&who()).settings, reference.settings);
+}
+
+#[test]
+fn one_workspaces_own_settings_make_the_next_generation_or_none() {
+    let before = support::default();
+    let Who { tenant, workspace } = who();
+    let own = |settle: &str| settings(json!({ "settle": settle }));
+    let next = before.with_workspace(&workspace, &tenant, own("5min")).expect("a generation");
+    assert_eq!(next.number(), before.number() + 1);
+    assert_ne!(next.reference(&who()).settings, before.reference(&who()).settings);
+    let other = Who { workspace: "ws-2".parse().expect("a name"), ..who() };
+    assert_eq!(next.reference(&other).settings, before.reference(&other).settings);
+
+    let refused = next.with_workspace(&workspace, &tenant, own("5 days")).expect_err("refused");
+    assert!(whole(&refused).contains("workspace ws-1"), "{}", whole(&refused));
+
+    let without = next.with_workspace(&workspace, &tenant, Settings::new()).expect("a generation");
+    assert_eq!(without.reference(&who()).settings, before.reference(&who()).settings);
 }

@@ -62,6 +62,10 @@ impl Supervisor {
         workspace.timers.clear();
         self.0.ports.heartbeats.watch(workspace.id(), None, self.now());
         self.0.surroundings.wanted(&workspace.who, false, self.now());
+        if let Err(refused) = self.adopt_settings(&workspace.spec, Settings::new()) {
+            // It held with these settings, and nothing else has changed.
+            tracing::error!(workspace = %workspace.id(), %refused, "its settings stay in force");
+        }
         tracing::info!(workspace = %workspace.id(), "withdrawn");
         self.announce(workspace.id(), "withdrawn".to_owned());
     }
@@ -91,8 +95,10 @@ impl Supervisor {
         if !is_first {
             let (supervisor, parent) = (self.clone(), workspace.id().clone());
             self.spawn(async move {
-                tokio::time::sleep(OTHERS_BY_HAND).await;
-                supervisor.restart_dependents(&parent).await;
+                let left_to_him = tokio::time::sleep(OTHERS_BY_HAND);
+                if supervisor.0.stop.run_until_cancelled(left_to_him).await.is_some() {
+                    supervisor.restart_dependents(&parent).await;
+                }
             });
         }
     }
