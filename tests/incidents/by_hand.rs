@@ -7,6 +7,11 @@ use reprieve_core::{
     incident::WorkspaceState,
     judgement::{ForwardFailure, RestartCause},
     ports::{RestartHistory, Restarts as _},
+    settings::Settings,
+};
+use reprieve_server::{
+    proxy::fleet::{Fleet as _, Heartbeat},
+    supervisor::WorkspaceSpec,
 };
 use reprieve_tests::{Stage, StageOptions, ws};
 
@@ -82,5 +87,34 @@ async fn an_operator_brings_back_what_was_stopped_by_hand() {
     stage.pass(120 * SECOND).await;
     let causes: Vec<_> = stage.restarts().iter().map(|start| start.cause).collect();
     assert_eq!(causes, [RestartCause::Operator]);
+    assert_eq!(stage.state(1), WorkspaceState::Online);
+}
+
+/// The host comes up, or the workspace is found, long after its run began, and the
+/// first beat comes before it is known which run that is.
+#[tokio::test(start_paused = true)]
+async fn a_beat_that_comes_while_a_run_is_being_found_is_of_that_run() {
+    let stage = stage().await;
+    stage.silence(1);
+    stage.supervisor.withdrawn(&ws(1));
+    stage.runtime.start_by_hand(&ws(1));
+    stage.pass(600 * SECOND).await;
+    let token = "one of its own";
+    let spec = WorkspaceSpec {
+        id: ws(1),
+        tenant: "acme".parse().unwrap(),
+        kind: "fake".to_owned(),
+        labels: vec![],
+        queues_for_itself: false,
+        token: token.to_owned(),
+        address: None,
+        depends_on: vec![],
+        discovered: true,
+        ends_with_host: false,
+    };
+    stage.supervisor.found(spec, Settings::new(), None).await.unwrap();
+    stage.supervisor.heartbeat(&ws(1), Some(token), Heartbeat::default()).await.unwrap();
+    stage.pass(60 * SECOND).await;
+    assert_eq!(stage.restarts(), [], "it beat a minute ago");
     assert_eq!(stage.state(1), WorkspaceState::Online);
 }

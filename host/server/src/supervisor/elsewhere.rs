@@ -133,11 +133,32 @@ impl Supervisor {
             live.ended_by_hand = None;
             live.incident.began_elsewhere(life, began)
         };
+        self.claim_signs(workspace, life, began).await;
         tracing::info!(workspace = %workspace.id(), life = life.0, "runs; nobody here started it");
         self.announce(workspace.id(), "started elsewhere".to_owned());
         self.0.surroundings.wanted(&workspace.who, true, self.now());
         self.save(workspace).await;
         self.carry_out(workspace, steps, None).await;
+    }
+
+    /// Signs that came since the run began are its own: they came before it was
+    /// known which life it is, and were taken for one of the life before.
+    async fn claim_signs(&self, workspace: &Workspace, life: LifeId, began: UnixMillis) {
+        let (id, heartbeats) = (workspace.id(), &self.0.ports.heartbeats);
+        let signs = match heartbeats.at_hand(id) {
+            Some(signs) => signs,
+            None => match heartbeats.fetch(id).await {
+                Ok(signs) => signs,
+                Err(_) => return self.store_failed(),
+            },
+        };
+        let is_its_own = |(at, of): &(UnixMillis, LifeId)| *of < life && *at >= began;
+        if let Some((at, _)) = signs.beat.filter(is_its_own) {
+            heartbeats.beat(id, life, at);
+        }
+        if let Some((at, _)) = signs.contact.filter(is_its_own) {
+            heartbeats.contact(id, life, at);
+        }
     }
 
     /// A person had the runtime end that run. It may be half of a restart by
