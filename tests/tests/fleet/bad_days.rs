@@ -35,6 +35,10 @@ async fn freeze_while_requests_fan_out(fleet: &Fleet, freeze: Duration) -> Vec<S
         sleep(freeze).await;
         got.extend(fleet.ping_all().await);
         fleet.engine.thaw().await;
+        // They have air again, before attempts at delivery are used up.
+        for name in &fleet.names {
+            fleet.relieve(name).await;
+        }
         got
     };
     let (got, removal) = tokio::join!(story, removal);
@@ -43,10 +47,6 @@ async fn freeze_while_requests_fan_out(fleet: &Fleet, freeze: Duration) -> Vec<S
     sleep(AFTERMATH).await;
     let now = fleet.runs().await;
     assert_ne!(now[&removed], before[&removed], "it is another container");
-    // Agents that were started anew drop nothing.
-    for name in fleet.names.iter().filter(|name| now[*name] == before[*name]) {
-        fleet.switch(name, &json!({"close_early": false})).await;
-    }
     for (name, got) in fleet.names.iter().chain(&fleet.names).zip(&got) {
         let is_promised =
             got.status == StatusCode::SERVICE_UNAVAILABLE && got.body["restarting"] == true;

@@ -152,6 +152,12 @@ impl Fleet {
         assert!(got.status.is_success(), "{name} was not switched: {got:?}");
     }
 
+    /// Makes an agent answer again, if it is there: one that is started anew does.
+    pub(crate) async fn relieve(&self, name: &str) {
+        let change = json!({"close_early": false});
+        self.send(Method::POST, &format!("{name}/switch"), &change).await;
+    }
+
     /// The answer to a request that was queued, once it has one.
     pub(crate) async fn is_delivered(&self, name: &str, queued: &Got) -> bool {
         let id = queued.body["queue_id"].as_str().unwrap();
