@@ -23,6 +23,9 @@ async fn an_unhealthy_container_that_beats_is_left_alone() {
     let before = state().await["StartedAt"].clone();
     sleep(AFTERMATH).await;
     assert_eq!(state().await["StartedAt"], before);
+    let counts = fleet.host.supervisor.tally().counts();
+    let asked = counts.verdicts.get("busy unhealthy").copied().unwrap_or_default();
+    assert!((1..=3).contains(&asked), "not at every beat: {counts:?}");
     assert_eq!(fleet.restarts(), 0);
     fleet.end().await;
 }

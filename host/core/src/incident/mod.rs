@@ -174,6 +174,11 @@ impl Incident {
         matches!(self.phase, Phase::Beginning { .. } | Phase::Restarting { .. })
     }
 
+    /// The newest life has not given its first sign yet.
+    pub const fn is_unseen(&self) -> bool {
+        self.unseen_since.is_some()
+    }
+
     pub const fn is_settling(&self) -> bool {
         matches!(self.phase, Phase::Settling)
     }

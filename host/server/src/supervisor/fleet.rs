@@ -8,6 +8,7 @@ use reprieve_core::{
     decision::Finding,
     decision::Outcome,
     ids::{DecisionId, LifeId, QueueId, WorkspaceId},
+    incident::Step,
     judgement::{ForwardFailure, RestartCause, Trigger},
     ports::{Accepted, QueueRefusal},
     queue::{Item, NewItem},
@@ -167,7 +168,12 @@ impl Supervisor {
             if live.incident.life() != life {
                 return;
             }
-            live.incident.sign(life)
+            let is_first = live.incident.is_unseen();
+            let steps = live.incident.sign(life);
+            // Only the first sign tells something new of a life that settles. After
+            // it the policy said when to ask again.
+            let is_known = !is_first && steps == [Step::AskSettled];
+            if is_known && workspace.timers.judges() { vec![] } else { steps }
         };
         self.0.surroundings.suspected(&workspace.who, false, self.now());
         if !steps.is_empty() {
