@@ -8,10 +8,12 @@
 //! - the rules: [`incident`] (one restart in flight, death declared in one
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`settings`] (layers), [`a2a`]
-//!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live)
+//!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live),
+//!   [`access`] (who may ask what)
 //! - the edges: [`ports`]
 
 pub mod a2a;
+pub mod access;
 pub mod address;
 pub mod card;
 pub mod decision;

@@ -85,9 +85,9 @@ pub(crate) fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
     let reader = open(&args.state.folder()?)?;
     let mut filter = DecisionFilter {
         workspace: args.workspace.clone(),
-        tenant: args.tenant.clone(),
-        after: None,
+        tenants: args.tenant.clone().map(|tenant| [tenant].into()),
         limit: args.limit,
+        ..DecisionFilter::default()
     };
     // Ends with the process: `--follow` runs until it is interrupted.
     loop {

@@ -45,7 +45,7 @@ pub use self::{
     elsewhere::NotTakenOn,
     records::{Records, WorkspaceRecord},
     status::WorkspaceStatus,
-    tally::Tally,
+    tally::{Counts, Tally},
     workspace::WorkspaceSpec,
 };
 use self::{surroundings::Surroundings, workspace::Workspace};

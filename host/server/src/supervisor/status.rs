@@ -18,6 +18,7 @@ pub struct WorkspaceStatus {
     pub tenant: TenantId,
     pub kind: String,
     pub state: WorkspaceState,
+    pub standing: Standing,
     pub life: LifeId,
     pub restart_in_flight: bool,
     /// The newest settings revision is not the running one.
@@ -36,13 +37,32 @@ pub struct WorkspaceStatus {
 impl Supervisor {
     /// Every workspace, by name.
     pub async fn statuses(&self) -> Vec<WorkspaceStatus> {
+        self.page(|_, _, _| true, usize::MAX).await
+    }
+
+    /// The first workspaces that are `wanted`, by name: at most `limit`.
+    pub async fn page(
+        &self,
+        wanted: impl Fn(&WorkspaceId, &TenantId, WorkspaceState) -> bool,
+        limit: usize,
+    ) -> Vec<WorkspaceStatus> {
         let mut workspaces = self.all();
+        workspaces.retain(|workspace| {
+            let state = workspace.live.lock().incident.state();
+            wanted(workspace.id(), &workspace.spec.tenant, state)
+        });
         workspaces.sort_by(|a, b| a.id().cmp(b.id()));
+        workspaces.truncate(limit);
         let mut statuses = Vec::with_capacity(workspaces.len());
         for workspace in workspaces {
             statuses.push(self.status_of(&workspace).await);
         }
         statuses
+    }
+
+    /// Whose it is. None: there is no such workspace.
+    pub fn tenant_of(&self, workspace: &WorkspaceId) -> Option<TenantId> {
+        Some(self.workspace(workspace)?.spec.tenant.clone())
     }
 
     pub async fn status(&self, workspace: &WorkspaceId) -> Option<WorkspaceStatus> {
@@ -62,6 +82,7 @@ impl Supervisor {
             tenant: workspace.spec.tenant.clone(),
             kind: workspace.spec.kind.clone(),
             state: live.incident.state(),
+            standing: live.incident.standing(),
             life: live.incident.life(),
             restart_in_flight: live.incident.is_in_flight(),
             revision_stale: live.incident.is_revision_stale(),
