@@ -67,6 +67,8 @@ impl Note {
 pub(super) struct Witnessed {
     pub(super) who: Option<TokenName>,
     pub(super) tenant: Option<TenantId>,
+    /// The token is for some tenants only.
+    pub(super) is_limited: bool,
     method: Method,
     peer: Option<IpAddr>,
     route: Option<MatchedPath>,
@@ -78,6 +80,7 @@ impl Witnessed {
         Self {
             who: None,
             tenant: None,
+            is_limited: false,
             method: parts.method.clone(),
             peer: guard::peer(parts),
             route: parts.extensions.get().cloned(),
@@ -91,7 +94,7 @@ impl Witnessed {
         let status = answer.status();
         let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
             // Another tenant's, or nobody's: both look the same.
-            || (status == StatusCode::NOT_FOUND && self.route.is_some());
+            || (status == StatusCode::NOT_FOUND && self.is_limited);
         let note = answer.extensions_mut().remove::<Note>().unwrap_or_default();
         let problem = answer.extensions_mut().remove::<Problem>();
         let is_refused = status.is_client_error() || status.is_server_error();

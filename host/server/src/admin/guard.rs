@@ -17,7 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, Method, header, request::Parts};
 use reprieve_core::{
-    access::{Grant, TokenDigest},
+    access::{Grant, Tenants, TokenDigest},
     ids::{TenantId, TokenName, WorkspaceId},
     time::UnixMillis,
 };
@@ -81,6 +81,7 @@ async fn let_in(
     };
     let caller = authenticate(admin, parts)?;
     witnessed.who = Some(caller.token.clone());
+    witnessed.is_limited = caller.grant.tenants != Tenants::All;
     admin.limits().request(&caller.token).map_err(|wait| {
         Problem::too_many(format!("token {} asks too often", caller.token), wait)
     })?;
@@ -107,7 +108,7 @@ async fn tenant_of(
 ) -> Result<Option<TenantId>, Problem> {
     let (what, name, tenant) = match of {
         Of::Nobody | Of::Listed | Of::Found => return Ok(None),
-        Of::Fleet if caller.grant.tenants == reprieve_core::access::Tenants::All => {
+        Of::Fleet if caller.grant.tenants == Tenants::All => {
             return Ok(None);
         }
         Of::Fleet => {

@@ -142,12 +142,12 @@ impl From<RestartCause> for Cause {
 
 impl From<IncidentStatus> for Incident {
     fn from(status: IncidentStatus) -> Self {
-        let (activity, cause) = match status.activity {
-            incident::Activity::Resting => (Activity::Resting, None),
-            incident::Activity::Admitting { cause } => (Activity::Admitting, Some(cause)),
-            incident::Activity::Beginning { cause } => (Activity::Beginning, Some(cause)),
-            incident::Activity::Restarting { cause } => (Activity::Restarting, Some(cause)),
-            incident::Activity::Settling => (Activity::Settling, None),
+        let (activity, cause) = match status.phase {
+            incident::Phase::Resting => (Activity::Resting, None),
+            incident::Phase::Admitting { cause } => (Activity::Admitting, Some(cause)),
+            incident::Phase::Beginning { cause } => (Activity::Beginning, Some(cause)),
+            incident::Phase::Restarting { cause } => (Activity::Restarting, Some(cause)),
+            incident::Phase::Settling => (Activity::Settling, None),
         };
         let history = status.history;
         let wishes = status.wishes.into_iter();
@@ -177,8 +177,7 @@ async fn list(
 ) -> Result<Json<Incidents>, Problem> {
     let limit = super::page_size(query.limit)? as usize;
     let after = query.after.unwrap_or_default();
-    let wanted =
-        |id: &WorkspaceId, of: &TenantId| caller.sees(of) && id.as_str() > after.as_str();
+    let wanted = |id: &WorkspaceId, of: &TenantId| caller.sees(of) && id.as_str() > after.as_str();
     let mut page = admin.supervisor().incidents(wanted, limit + 1);
     let is_last = page.len() <= limit;
     page.truncate(limit);

@@ -18,13 +18,17 @@
 mod api;
 mod audit;
 mod counts;
+mod decisions;
 mod etag;
 mod extract;
 mod guard;
 mod health;
+mod incidents;
 mod limits;
 mod problem;
+mod queue;
 mod route;
+mod stream;
 mod tokens;
 mod whoami;
 mod workspaces;
@@ -48,7 +52,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -61,7 +65,7 @@ use self::{
     route::{Access, Of, Route},
 };
 use crate::{
-    store::{AuditLog, Store, TokenStore},
+    store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
     supervisor::Supervisor,
 };
 
@@ -98,6 +102,7 @@ pub fn router(parts: AdminParts) -> Router {
         document,
         turn: Mutex::default(),
         refusals_left_out: AtomicU64::default(),
+        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
         parts,
     }));
     router
@@ -111,6 +116,9 @@ fn all_routes(api: Api) -> Api {
     let api = health::routes(api);
     let api = whoami::routes(api);
     let api = workspaces::routes(api);
+    let api = incidents::routes(api);
+    let api = decisions::routes(api);
+    let api = queue::routes(api);
     let api = counts::routes(api);
     let api = tokens::routes(api);
     let api = audit::routes(api);
@@ -133,6 +141,7 @@ struct Inner {
     limits: Limits,
     turn: Mutex<()>,
     refusals_left_out: AtomicU64,
+    streams: Arc<Semaphore>,
 }
 
 struct HostsOwn {
@@ -151,6 +160,14 @@ impl Admin {
 
     fn audit(&self) -> &AuditLog {
         &self.0.parts.store.audit
+    }
+
+    fn decisions(&self) -> &DecisionLog {
+        &self.0.parts.store.decisions
+    }
+
+    fn queue(&self) -> &QueueStore {
+        &self.0.parts.store.queue
     }
 
     fn rules(&self) -> &Rules {
@@ -185,6 +202,24 @@ impl Admin {
             grant: record.grant,
             expires: record.expires,
         })
+    }
+
+    /// None: as many streams are open as may be.
+    fn room_for_stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// The host is told to stop.
+    async fn stopped(&self) {
+        self.0.parts.stop.cancelled().await;
+    }
+
+    /// Its token was not revoked and has not expired since it was let in.
+    fn is_still_let_in(&self, caller: &Caller) -> bool {
+        let is_hosts_own = self.0.hosts_own.name.as_ref() == Some(&caller.token);
+        let is_kept =
+            || self.tokens().get(&caller.token).is_some_and(|record| record.grant == caller.grant);
+        (is_hosts_own || is_kept()) && caller.expires.is_none_or(|at| self.now() < at)
     }
 
     /// None: no room for one more refusal in the audit log; it is counted. Else

@@ -39,11 +39,16 @@ pub(super) fn routes(api: Api) -> Api {
             .answers::<Item>(StatusCode::OK, "How it stands."),
     )
     .route(
-        Route::new(Method::POST, &format!("{queue}/{{item}}/drop"), access(Role::Operator), drop_it)
-            .says("Drops a request that waits.", "Its caller is told the reason.")
-            .body::<Reason>()
-            .answers::<Item>(StatusCode::OK, "It is dropped, now or before.")
-            .refuses(409, "It is being delivered, or was."),
+        Route::new(
+            Method::POST,
+            &format!("{queue}/{{item}}/drop"),
+            access(Role::Operator),
+            drop_it,
+        )
+        .says("Drops a request that waits.", "Its caller is told the reason.")
+        .body::<Reason>()
+        .answers::<Item>(StatusCode::OK, "It is dropped, now or before.")
+        .refuses(409, "It is being delivered, or was."),
     )
     .route(
         Route::new(Method::POST, &format!("{queue}/retry"), access(Role::Operator), retry)

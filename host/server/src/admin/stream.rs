@@ -48,26 +48,16 @@ pub(super) async fn follow(
     let live = admin.supervisor().decisions();
     let missed = match after {
         Some(after) => {
-            let filter = DecisionFilter {
-                after: Some(after),
-                limit: MAX_CAUGHT_UP,
-                ..wanted.filter()
-            };
+            let filter =
+                DecisionFilter { after: Some(after), limit: MAX_CAUGHT_UP, ..wanted.filter() };
             admin.decisions().list(&filter).await?
         }
         None => vec![],
     };
     let told: HashSet<DecisionId> = missed.iter().map(|decision| decision.id.clone()).collect();
     let first: Vec<_> = missed.iter().map(|decision| Ok(event(decision))).collect();
-    let follower = Follower {
-        admin,
-        caller,
-        wanted,
-        live,
-        told,
-        looks: interval(LOOK_EVERY),
-        _room: room,
-    };
+    let follower =
+        Follower { admin, caller, wanted, live, told, looks: interval(LOOK_EVERY), _room: room };
     let live = stream::unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok(event), follower))

@@ -141,7 +141,7 @@ struct Workspaces {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 #[schema(as = WorkspaceState)]
-enum InState {
+pub(super) enum InState {
     Provisioning,
     Online,
     Degraded,
@@ -170,7 +170,7 @@ impl From<CoreState> for InState {
 /// What people made of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-enum Standing {
+pub(super) enum Standing {
     /// It shall run.
     Wanted,
     Paused,

@@ -2,9 +2,10 @@
 
 use reprieve_core::{
     ids::{LifeId, Revision, TenantId, WorkspaceId},
-    incident::{Standing, Wish, WorkspaceState},
+    incident::{Phase, Standing, Wish, WorkspaceState},
     judgement::RestartCause,
-    time::Millis,
+    ports::RestartHistory,
+    time::{Millis, UnixMillis},
 };
 use serde::Serialize;
 use url::Url;
@@ -34,6 +35,20 @@ pub struct WorkspaceStatus {
     pub queue_depth: Option<u32>,
 }
 
+/// What one workspace's restart machine is doing, and what it did.
+#[derive(Clone, Debug)]
+pub struct IncidentStatus {
+    pub workspace: WorkspaceId,
+    pub tenant: TenantId,
+    pub state: WorkspaceState,
+    pub standing: Standing,
+    pub life: LifeId,
+    pub phase: Phase,
+    /// Restarts that are wanted, each not before its time.
+    pub wishes: Vec<(RestartCause, UnixMillis)>,
+    pub history: RestartHistory,
+}
+
 impl Supervisor {
     /// Every workspace, by name.
     pub async fn statuses(&self) -> Vec<WorkspaceStatus> {
@@ -58,6 +73,56 @@ impl Supervisor {
             statuses.push(self.status_of(&workspace).await);
         }
         statuses
+    }
+
+    /// The restart machines of the first workspaces that are `wanted` and with
+    /// which something is going on, by name: at most `limit`.
+    pub fn incidents(
+        &self,
+        wanted: impl Fn(&WorkspaceId, &TenantId) -> bool,
+        limit: usize,
+    ) -> Vec<IncidentStatus> {
+        let mut workspaces = self.all();
+        workspaces.retain(|workspace| {
+            let busy = {
+                let incident = &workspace.live.lock().incident;
+                incident.phase() != Phase::Resting || !incident.wishes().is_empty()
+            };
+            busy && wanted(workspace.id(), &workspace.spec.tenant)
+        });
+        workspaces.sort_by(|a, b| a.id().cmp(b.id()));
+        workspaces.truncate(limit);
+        workspaces.iter().map(|workspace| self.incident_of(workspace)).collect()
+    }
+
+    /// One workspace's restart machine, whatever it does.
+    pub fn incident(&self, workspace: &WorkspaceId) -> Option<IncidentStatus> {
+        Some(self.incident_of(&*self.workspace(workspace)?))
+    }
+
+    fn incident_of(&self, workspace: &Workspace) -> IncidentStatus {
+        let history = self.0.ports.restarts.at_hand(workspace.id()).unwrap_or_default();
+        let live = workspace.live.lock();
+        let incident = &live.incident;
+        IncidentStatus {
+            workspace: workspace.id().clone(),
+            tenant: workspace.spec.tenant.clone(),
+            state: incident.state(),
+            standing: incident.standing(),
+            life: incident.life(),
+            phase: incident.phase(),
+            wishes: incident.wishes().iter().map(|(cause, at)| (*cause, *at)).collect(),
+            history,
+        }
+    }
+
+    /// Delivers what waits, without the wait that follows a failed delivery.
+    /// False: there is no such workspace.
+    pub fn deliver_now(&self, workspace: &WorkspaceId) -> bool {
+        let Some(workspace) = self.workspace(workspace) else { return false };
+        workspace.pace.lock().succeeded();
+        self.drain(&workspace);
+        true
     }
 
     /// Whose it is. None: there is no such workspace.

@@ -1,0 +1,8 @@
+//! The admin API: who is let in, what is refused, and what is kept on record.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+
+mod desk;
+mod rules;
+mod tokens;
+mod workspaces;
