@@ -25,7 +25,7 @@ pub enum TlsFailure {
     NoRoot { file: PathBuf, source: rustls::Error },
 }
 
-/// Speaks TLS 1.2 or 1.3 as who is named in that certificate. Both files are PEM.
+/// Speaks TLS 1.3 as who is named in that certificate. Both files are PEM.
 pub fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, TlsFailure> {
     let certificates = certificates(cert)?;
     let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsFailure::Unreadable {
