@@ -105,6 +105,18 @@ impl Desk {
         self.ask(Method::POST, path, Some(token), &json, &body.to_string()).await
     }
 
+    /// A stream, which is let in.
+    pub(crate) async fn stream(&self, path: &str, token: &str) -> Body {
+        let request = Request::builder()
+            .uri(format!("/admin/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        let answer = self.router.clone().call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body()
+    }
+
     /// `path` is below `/admin/v1`.
     pub(crate) async fn ask(
         &self,

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
 mod desk;
+mod queue;
 mod rules;
+mod stream;
 mod tokens;
 mod workspaces;

@@ -194,8 +194,7 @@ pub(crate) async fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Resu
     let decision = match args.admin.remote()? {
         Some(client) if args.id == "last" => asked_for_pages(&client, "", 1).await?.pop(),
         Some(client) => {
-            // An id that is none would lead to another route.
-            let id = uuid::Uuid::parse_str(&args.id).map_err(UsageError::of)?;
+            let id = id_in_a_path(&args.id)?;
             Some(client.get::<OnTheWire>(&format!("decisions/{id}")).await?.record)
         }
         None => on_record(args)?,
@@ -212,6 +211,14 @@ pub(crate) async fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Resu
         output::print(&output::bold_headings(&explain::explain(&decision, now)))?;
     }
     Ok(output::OK)
+}
+
+/// What is no id would lead to another route.
+fn id_in_a_path(id: &str) -> Result<&str, UsageError> {
+    match id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {
+        true => Ok(id),
+        false => Err(UsageError(format!("{id:?} is no decision's id"), None)),
+    }
 }
 
 fn on_record(args: &ExplainArgs) -> anyhow::Result<Option<Decision>> {
