@@ -159,10 +159,9 @@ pub struct ControlPlaneConfig {
 impl ControlPlaneConfig {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let url = &self.url;
-        let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !plain {
+        if !is_plain_http(url) {
             let message = format!(
-                "{} is not valid: must be an http or https URL without a query or a name in it",
+                "{} is not valid: must be an http or https URL without a name, a query or a fragment",
                 url.host_str().unwrap_or_default()
             );
             return Err(("url", message));
@@ -172,6 +171,17 @@ impl ControlPlaneConfig {
         }
         Ok(())
     }
+}
+
+/// It names a place and nothing else: nobody's name or password, which would show
+/// in messages, and nothing that paths could not be put behind.
+pub(crate) fn is_plain_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
 }
 
 /// Requests that were accepted with 202.

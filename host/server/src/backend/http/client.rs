@@ -18,7 +18,10 @@ use super::{
     ControlPlaneOptions, InvalidControlPlane,
     contract::{Instance, Refusal},
 };
-use crate::{config::Secret, tls};
+use crate::{
+    config::{Secret, sections::is_plain_http},
+    tls,
+};
 
 /// An instance is described in a few hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -167,14 +170,8 @@ fn base(options: &ControlPlaneOptions) -> Result<String, InvalidControlPlane> {
         let _ = shown.set_password(None);
         InvalidControlPlane::Url { name: options.name.clone(), url: shown.into() }
     };
-    let is_plain = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
     let base = url.as_str().trim_end_matches('/').to_owned();
-    if is_plain && base.parse::<Uri>().is_ok() { Ok(base) } else { Err(invalid()) }
+    if is_plain_http(url) && base.parse::<Uri>().is_ok() { Ok(base) } else { Err(invalid()) }
 }
 
 fn authorization(
