@@ -87,6 +87,12 @@ impl Engine {
         self.world.command(&["--net"], program).into()
     }
 
+    /// A program that is to see the Engine's processes, as one on the Engine's
+    /// machine would. It ends with the Engine at the latest.
+    pub fn beside(&self, program: impl AsRef<OsStr>) -> Command {
+        self.world.command(&["--mount", "--pid"], program).into()
+    }
+
     /// Starts a container; its id.
     pub async fn run(&self, spec: &ContainerSpec) -> String {
         self.begin("run", &["--detach"], spec).await

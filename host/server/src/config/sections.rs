@@ -132,12 +132,17 @@ pub struct DockerConfig {
     /// How long a container may take to end after its stop signal, where it does
     /// not say so itself (`docker run --stop-timeout`).
     pub stop_grace: Length<0, 600_000>,
+    /// Also watch the containers' first processes, where this host sees them: on
+    /// the Engine's machine, and in a container only with `pid: host`. An end is
+    /// known at once then, before the Engine reports it.
+    pub watch_processes: bool,
 }
 
 impl Default for DockerConfig {
     fn default() -> Self {
         // The Engine's own default.
-        Self { enabled: false, socket: None, stop_grace: Length::clamped(Millis::from_secs(10)) }
+        let stop_grace = Length::clamped(Millis::from_secs(10));
+        Self { enabled: false, socket: None, stop_grace, watch_processes: true }
     }
 }
 

@@ -144,6 +144,7 @@ async fn connect(
         discovered,
     );
     options.stop_grace = config.stop_grace.get();
+    options.watch_processes = config.watch_processes;
     Ok(Docker::connect(options).await?)
 }
 

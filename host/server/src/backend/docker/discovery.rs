@@ -81,8 +81,15 @@ impl Shared {
     /// Until the stream ends. Reading begins before the list does, so that nothing
     /// falls between the two.
     async fn follow_once(self: &Arc<Self>, since: &mut u64) -> CallFailure {
+        let stream = match self.daemon.agree().await {
+            Ok(_) => self.daemon.events(*since).await,
+            Err(failure) => Err(failure),
+        };
+        let mut stream = match stream {
+            Ok(stream) => Box::pin(stream),
+            Err(failure) => return failure,
+        };
         let (buffer, mut waiting) = mpsc::channel(MAX_WAITING_EVENTS);
-        let mut stream = Box::pin(self.daemon.events(*since));
         let _reading = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(message) = stream.next().await {
                 let is_over = message.is_err();
@@ -222,6 +229,7 @@ impl Shared {
         }
         let wanted = needing(wanted, parent);
         let mark = container.mark().cloned();
+        self.watch_first_process(&slot, &container);
         let told = Told { wanted, address, mark, runs: container.runs() };
         let before = slot.tell(told.clone());
         self.tell(&slot, before, told).await;
@@ -269,8 +277,12 @@ impl Shared {
         address: Option<Url>,
     ) {
         let workspace = slot.workspace.clone();
+        self.send(RuntimeEvent { workspace, kind, mark, address, report: None }).await;
+    }
+
+    async fn send(&self, event: RuntimeEvent) {
         // As above.
-        let _ = self.events.send(RuntimeEvent { workspace, kind, mark, address }).await;
+        let _ = self.events.send(event).await;
     }
 
     /// An error means that the gap must be closed again. `is_live`: it happened
@@ -281,13 +293,15 @@ impl Shared {
             What::Started | What::Renamed => {
                 return self.look_closer(workspace, container).await;
             }
-            What::Ended | What::Stopped | What::Unhealthy | What::OutOfMemory | What::Removed => {}
+            What::Ended(_)
+            | What::Stopped
+            | What::Unhealthy
+            | What::OutOfMemory
+            | What::Removed => {}
         }
         let Some(slot) = self.slot(workspace) else { return Ok(()) };
         match what {
-            What::Ended if slot.ended(container, *at_nanos) => {
-                self.happened(&slot, RuntimeEventKind::Stopped, slot.mark(), None).await;
-            }
+            What::Ended(exit_code) => self.note_end(&slot, container, *at_nanos, *exit_code).await,
             What::Stopped if is_live && self.serves(container).await => {
                 if slot.stopped(container, *at_nanos) {
                     self.happened(&slot, RuntimeEventKind::StoppedByHand, slot.mark(), None).await;
@@ -297,15 +311,34 @@ impl Shared {
                 self.happened(&slot, RuntimeEventKind::Unhealthy, slot.mark(), None).await;
             }
             What::OutOfMemory => {
+                slot.wants_memory(container, *at_nanos);
                 tracing::info!(%workspace, container = container.short(), "a process was killed for want of memory");
             }
             What::Removed if slot.removed(container, *at_nanos) => {
                 return self.ask_after(&slot).await;
             }
-            What::Ended | What::Stopped | What::Unhealthy | What::Removed => {}
+            What::Stopped | What::Unhealthy | What::Removed => {}
             What::Started | What::Renamed => {}
         }
         Ok(())
+    }
+
+    /// Its newest run has ended. To ask the daemon now would mean to wait: it answers
+    /// only once it has taken the container's network and mounts apart, and says
+    /// no more than it has reported.
+    pub(super) async fn note_end(
+        &self,
+        slot: &Slot,
+        container: &ContainerId,
+        at_nanos: u64,
+        exit_code: Option<i32>,
+    ) {
+        if slot.ended(container, at_nanos) {
+            let report = slot.report_of_end(at_nanos, exit_code, self.clock.now());
+            let (workspace, mark) = (slot.workspace.clone(), slot.mark());
+            let (kind, report) = (RuntimeEventKind::Stopped, Some(report));
+            self.send(RuntimeEvent { workspace, kind, mark, address: None, report }).await;
+        }
     }
 
     /// A daemon that goes down stops its containers itself, and one that was killed
@@ -420,7 +453,7 @@ fn found(told: Told) -> Discovery {
 
 /// The wall clock, which the daemon stamps its events with. The host's own clock
 /// does not follow it when it is set.
-fn wall_nanos() -> u64 {
+pub(super) fn wall_nanos() -> u64 {
     nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 

@@ -156,6 +156,7 @@ impl ControlPlane {
             kind: RuntimeEventKind::Started,
             mark: Some(mark),
             address: Some(address.clone()),
+            report: None,
         };
         // Whoever looks must not wait for whoever listens.
         if self.0.options.events.try_send(event).is_ok() {
