@@ -31,6 +31,8 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const COMPOSE: &str = include_str!("../../docs/examples/docker/compose.yaml");
+const DOCKERFILE: &str = include_str!("../../docs/examples/docker/Dockerfile");
+const TOOLCHAIN: &str = include_str!("../../rust-toolchain.toml");
 const README: &str = include_str!("../../docs/examples/docker/README.md");
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
@@ -165,6 +167,16 @@ fn nothing_else_is_let_through() {
         let (method, path) = call.split_once(' ').unwrap();
         assert_eq!(allowed.lets_through(method, path), is_allowed, "{call}");
     }
+}
+
+/// `.dockerignore` keeps `rust-toolchain.toml` out: the image's own compiler builds.
+#[test]
+fn the_image_is_built_with_the_toolchain_of_the_repository() {
+    let channel = TOOLCHAIN.lines().find_map(|line| line.strip_prefix("channel = "));
+    let channel = channel.expect("a pinned toolchain").trim_matches('"');
+    let image = DOCKERFILE.lines().find_map(|line| line.strip_prefix("FROM rust:"));
+    let version = image.and_then(|image| image.split('-').next()).expect("a version");
+    assert!(channel.starts_with(version), "{channel} is not rust:{version}");
 }
 
 #[tokio::test]
