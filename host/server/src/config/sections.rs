@@ -159,6 +159,11 @@ pub struct ControlPlaneConfig {
     /// A file that holds the token, relative to this file.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Of an https URL: a PEM file with the certificates of the authorities that
+    /// may vouch for it, relative to this file. No others are trusted then.
+    /// Default: those that the machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl ControlPlaneConfig {
@@ -173,6 +178,12 @@ impl ControlPlaneConfig {
         }
         if self.token.is_some() && self.token_file.is_some() {
             return Err(("token_file", "token is set, too; keep one of them".into()));
+        }
+        if self.ca_file.is_some() && url.scheme() == "http" {
+            return Err((
+                "ca_file",
+                "over http no certificate is shown; write https in url".into(),
+            ));
         }
         Ok(())
     }

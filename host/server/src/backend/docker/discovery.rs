@@ -56,14 +56,37 @@ const GOOD_STREAM: Duration = Duration::from_secs(10);
 /// How far the first stream reaches back: over what happens while it is opened.
 const REACH_BACK: Duration = Duration::from_secs(2);
 
+/// That the containers cannot be listed, told once for as long as it lasts.
+#[derive(Default)]
+struct Blindness {
+    is_told: bool,
+}
+
+impl Blindness {
+    fn persists(&mut self, closed: &Result<(), CallFailure>) -> bool {
+        match closed {
+            Ok(()) if self.is_told => {
+                tracing::info!("docker's containers can be listed again");
+            }
+            Err(failure) if !self.is_told => {
+                tracing::warn!(%failure, "docker's containers cannot be listed: new ones are not found");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.is_told = closed.is_err();
+        self.is_told
+    }
+}
+
 impl Shared {
     /// Never ends by itself.
     pub(super) async fn follow(self: Arc<Self>) {
         let mut since = wall_nanos().saturating_sub(nanos(REACH_BACK));
         let mut pause = FIRST_PAUSE;
+        let mut blindness = Blindness::default();
         loop {
             let began = Instant::now();
-            let end = self.follow_once(&mut since).await;
+            let end = self.follow_once(&mut since, &mut blindness).await;
             if began.elapsed() >= GOOD_STREAM {
                 pause = FIRST_PAUSE;
             }
@@ -80,14 +103,21 @@ impl Shared {
 
     /// Until the stream ends. Reading begins before the list does, so that nothing
     /// falls between the two.
-    async fn follow_once(self: &Arc<Self>, since: &mut u64) -> CallFailure {
+    async fn follow_once(
+        self: &Arc<Self>,
+        since: &mut u64,
+        blindness: &mut Blindness,
+    ) -> CallFailure {
         let stream = match self.daemon.agree().await {
             Ok(_) => self.daemon.events(*since).await,
             Err(failure) => Err(failure),
         };
         let mut stream = match stream {
             Ok(stream) => Box::pin(stream),
-            Err(failure) => return failure,
+            Err(failure) => {
+                blindness.persists(&Err(failure.clone()));
+                return failure;
+            }
         };
         let (buffer, mut waiting) = mpsc::channel(MAX_WAITING_EVENTS);
         let _reading = AbortOnDropHandle::new(tokio::spawn(async move {
@@ -99,7 +129,8 @@ impl Shared {
             }
         }));
         let mut pause = FIRST_PAUSE;
-        let mut gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+        let is_open = blindness.persists(&self.close_gap().await);
+        let mut gap = is_open.then(|| Instant::now() + pause);
         let mut serves_since = gap.is_none().then(wall_nanos);
         loop {
             let again = gap.unwrap_or_else(Instant::now);
@@ -107,7 +138,8 @@ impl Shared {
                 message = waiting.recv() => message,
                 () = sleep_until(again), if gap.is_some() => {
                     pause = longer(pause);
-                    gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+                    let is_open = blindness.persists(&self.close_gap().await);
+                    gap = is_open.then(|| Instant::now() + pause);
                     if gap.is_none() {
                         serves_since.get_or_insert_with(wall_nanos);
                     }
