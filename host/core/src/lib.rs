@@ -9,7 +9,7 @@
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`settings`] (layers), [`a2a`]
 //!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live),
-//!   [`access`] (who may ask what)
+//!   [`access`] (who may ask what), [`dependents`] (who follows a restart)
 //! - the edges: [`ports`]
 
 pub mod a2a;
@@ -17,6 +17,7 @@ pub mod access;
 pub mod address;
 pub mod card;
 pub mod decision;
+pub mod dependents;
 pub mod evidence;
 pub mod eyesight;
 pub mod ids;

@@ -1,7 +1,7 @@
 //! A checked policy: what it says of itself, and its warm instances.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -56,6 +56,7 @@ pub struct Policy {
     /// Held by calls from outside judgements, so that there is one at a time
     /// and the engine's room suffices.
     outside: Mutex<()>,
+    settings_checked: AtomicU64,
     engine: Engine,
     _place: Place,
 }
@@ -82,7 +83,18 @@ impl Policy {
     ) -> Self {
         let label = format!("{} {}", description.name, description.version);
         let (idle, outside) = (Mutex::new(vec![Box::new(first)]), Mutex::new(()));
-        Self { digest, description, label, imports, mould, idle, outside, engine, _place: place }
+        Self {
+            digest,
+            description,
+            label,
+            imports,
+            mould,
+            idle,
+            outside,
+            settings_checked: AtomicU64::new(0),
+            engine,
+            _place: place,
+        }
     }
 
     /// Of the component's bytes.
@@ -113,6 +125,11 @@ impl Policy {
         Instances { existing: self.mould.existing.load(Ordering::Relaxed), idle }
     }
 
+    /// How many sets of settings it was asked about.
+    pub fn settings_checked(&self) -> u64 {
+        self.settings_checked.load(Ordering::Relaxed)
+    }
+
     /// Lets go of the warm instances; the next calls start fresh ones.
     pub fn drop_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
@@ -124,6 +141,7 @@ impl Policy {
         let canonical_json = settings::canonical_json(settings);
         let digest = Digest::of(canonical_json.as_bytes());
         let _outside = self.outside.lock();
+        self.settings_checked.fetch_add(1, Ordering::Relaxed);
         let mut instance = self.take().map_err(SettingsRefused::Failed)?;
         let opened = instance.open(digest, &canonical_json).map_err(SettingsRefused::Failed)?;
         let session = match opened {

@@ -24,5 +24,5 @@ pub mod proxy;
 pub mod serve;
 pub mod store;
 pub mod supervisor;
-pub mod tls;
+mod tls;
 pub mod wiring;

@@ -30,6 +30,9 @@ use crate::store::{AuditEntry, AuditFilter, AuditRecord};
 /// The longest path that is put on record.
 const MAX_TARGET_CHARS: usize = 300;
 
+/// The largest number that JSON's usual readers tell from its neighbours.
+const MAX_NUMBER: u64 = 1 << 53;
+
 pub(super) fn routes(api: Api) -> Api {
     api.route(
         Route::new(Method::GET, "/audit", Access::Token(Role::Operator, Of::Listed), list)
@@ -129,6 +132,7 @@ impl Witnessed {
 #[into_params(parameter_in = Query)]
 struct AuditQuery {
     /// Only entries older than the one of this number.
+    #[param(minimum = 0, maximum = 9_007_199_254_740_992_u64)]
     before: Option<u64>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
@@ -202,6 +206,9 @@ async fn list(
     Query(query): Query<AuditQuery>,
 ) -> Result<Json<AuditPage>, Problem> {
     let limit = super::page_size(query.limit)?;
+    if query.before.is_some_and(|before| before > MAX_NUMBER) {
+        return Err(Problem::malformed(format!("before must be 0 to {MAX_NUMBER}")));
+    }
     let filter = AuditFilter { tenants: caller.grant.tenants, before: query.before, limit };
     let entries = admin.audit().list(filter).await?;
     let is_full = entries.len() >= limit as usize;

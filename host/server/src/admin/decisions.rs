@@ -23,7 +23,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::{
     Admin,
     api::Api,
-    extract::{Named, Query},
+    extract::{Id, Named, Query},
     guard::Caller,
     problem::Problem,
     route::{Access, Of, Route},
@@ -62,17 +62,17 @@ pub(super) fn routes(api: Api) -> Api {
 #[into_params(parameter_in = Query)]
 struct DecisionsQuery {
     /// Only those about this workspace.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    workspace: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    workspace: Option<WorkspaceId>,
     /// Only those about workspaces of this tenant.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    tenant: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    tenant: Option<TenantId>,
     /// Only those recorded before this one.
-    #[param(max_length = 36)]
-    before: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[0-9a-fA-F-]{1,36}$")]
+    before: Option<Id>,
     /// Only those recorded after this one.
-    #[param(max_length = 36)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[0-9a-fA-F-]{1,36}$")]
+    after: Option<Id>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -84,14 +84,14 @@ struct DecisionsQuery {
 #[into_params(parameter_in = Query)]
 struct StreamQuery {
     /// Only those about this workspace.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    workspace: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    workspace: Option<WorkspaceId>,
     /// Only those about workspaces of this tenant.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    tenant: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    tenant: Option<TenantId>,
     /// First those that were recorded after this one, at most the newest 1,000.
-    #[param(max_length = 36)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[0-9a-fA-F-]{1,36}$")]
+    after: Option<Id>,
 }
 
 /// Decisions, newest first.
@@ -163,14 +163,11 @@ async fn list(
     caller: Caller,
     Query(query): Query<DecisionsQuery>,
 ) -> Result<Json<Decisions>, Problem> {
-    if query.before.is_some() && query.after.is_some() {
-        return Err(Problem::malformed("before and after are set; keep one of them"));
-    }
     let limit = super::page_size(query.limit)?;
-    let wanted = Wanted::read(&caller, query.workspace.as_deref(), query.tenant.as_deref())?;
+    let wanted = Wanted::of(&caller, query.workspace, query.tenant);
     let filter = DecisionFilter {
-        before: query.before.map(DecisionId),
-        after: query.after.map(DecisionId),
+        before: query.before.map(|Id(id)| DecisionId(id)),
+        after: query.after.map(|Id(id)| DecisionId(id)),
         limit,
         ..wanted.filter()
     };
@@ -198,10 +195,11 @@ async fn follow(
     headers: HeaderMap,
     Query(query): Query<StreamQuery>,
 ) -> Result<Response, Problem> {
-    let wanted = Wanted::read(&caller, query.workspace.as_deref(), query.tenant.as_deref())?;
+    let wanted = Wanted::of(&caller, query.workspace, query.tenant);
     // As a browser says it when it comes back.
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let after = seen.map(str::to_owned).or(query.after).map(DecisionId);
+    let seen = seen.and_then(|id| Id::try_from(id.to_owned()).ok());
+    let after = seen.or(query.after).map(|Id(id)| DecisionId(id));
     Ok(stream::follow(admin, caller, wanted, after).await?.into_response())
 }
 
@@ -214,14 +212,7 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    fn read(
-        caller: &Caller,
-        workspace: Option<&str>,
-        tenant: Option<&str>,
-    ) -> Result<Self, Problem> {
-        let workspace = workspace.map(str::parse).transpose().map_err(Problem::malformed)?;
-        let tenant: Option<TenantId> =
-            tenant.map(str::parse).transpose().map_err(Problem::malformed)?;
+    fn of(caller: &Caller, workspace: Option<WorkspaceId>, tenant: Option<TenantId>) -> Self {
         let tenants = match (tenant, &caller.grant.tenants) {
             (Some(tenant), _) if caller.sees(&tenant) => Some([tenant].into()),
             // As if there were none.
@@ -229,7 +220,7 @@ impl Wanted {
             (None, Tenants::All) => None,
             (None, Tenants::These(tenants)) => Some(tenants.clone()),
         };
-        Ok(Self { workspace, tenants })
+        Self { workspace, tenants }
     }
 
     pub(super) fn filter(&self) -> DecisionFilter {

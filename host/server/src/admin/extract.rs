@@ -12,7 +12,11 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 use reprieve_core::ids::{DecisionId, QueueId, TenantId, TokenName, WorkspaceId};
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error as _},
+};
+use serde_json::Number;
 
 use super::problem::Problem;
 
@@ -52,6 +56,34 @@ fn made_here(text: &str) -> Option<String> {
     let plain = |c: u8| c.is_ascii_hexdigit() || c == b'-';
     let valid = (1..=MAX_ID_BYTES).contains(&text.len()) && text.bytes().all(plain);
     valid.then(|| text.to_owned())
+}
+
+/// An id of something that the host made, in a query.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Id(pub(super) String);
+
+impl TryFrom<String> for Id {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        made_here(&text).map(Self).ok_or("an id has 1 to 36 hex digits and dashes")
+    }
+}
+
+/// A whole number, however JSON writes it: `1e3` and `1000.0` are whole.
+pub(super) fn whole_number<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<u64>, D::Error> {
+    /// The largest below which JSON's usual readers tell all whole numbers apart.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let Some(number) = Option::<Number>::deserialize(deserializer)? else { return Ok(None) };
+    let as_float = number.as_f64().filter(|float| float.fract() == 0.0);
+    let as_float = as_float.filter(|float| (0.0..=EXACT).contains(float));
+    // Within the bounds that were looked at, nothing is cut off.
+    let whole = number.as_u64().or(as_float.map(|float| float as u64));
+    let wrong = || D::Error::custom(format_args!("{number} is no whole number from 0 on"));
+    whole.map(Some).ok_or_else(wrong)
 }
 
 /// A name in the path. What can be nobody's name is unknown.

@@ -46,8 +46,8 @@ pub(super) fn routes(api: Api) -> Api {
 #[into_params(parameter_in = Query)]
 struct IncidentsQuery {
     /// Only those of workspaces whose name comes after this one.
-    #[param(max_length = 63)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    after: Option<WorkspaceId>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -176,8 +176,9 @@ async fn list(
     Query(query): Query<IncidentsQuery>,
 ) -> Result<Json<Incidents>, Problem> {
     let limit = super::page_size(query.limit)? as usize;
-    let after = query.after.unwrap_or_default();
-    let wanted = |id: &WorkspaceId, of: &TenantId| caller.sees(of) && id.as_str() > after.as_str();
+    let wanted = |id: &WorkspaceId, of: &TenantId| {
+        caller.sees(of) && query.after.as_ref().is_none_or(|after| id > after)
+    };
     let mut page = admin.supervisor().incidents(wanted, limit + 1);
     let is_last = page.len() <= limit;
     page.truncate(limit);

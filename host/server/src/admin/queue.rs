@@ -15,7 +15,7 @@ use super::{
     Admin,
     api::Api,
     audit::Note,
-    extract::{Body, Named, Query},
+    extract::{Body, Id, Named, Query},
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
 };
@@ -66,8 +66,8 @@ pub(super) fn routes(api: Api) -> Api {
 #[into_params(parameter_in = Query)]
 struct QueueQuery {
     /// Only those that were accepted after this one.
-    #[param(max_length = 36)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[0-9a-fA-F-]{1,36}$")]
+    after: Option<Id>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -78,7 +78,7 @@ struct QueueQuery {
 #[serde(deny_unknown_fields)]
 struct Reason {
     /// For whoever sent it, and for the record.
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(max_length = 200, pattern = "\\S")]
     reason: String,
 }
 
@@ -157,7 +157,7 @@ async fn list(
     Query(query): Query<QueueQuery>,
 ) -> Result<Json<Items>, Problem> {
     let limit = super::page_size(query.limit)?;
-    let after = query.after.map(QueueId);
+    let after = query.after.map(|Id(id)| QueueId(id));
     let entries = admin.queue().list(&workspace, after.as_ref(), limit).await?;
     let is_full = entries.len() >= limit as usize;
     let next = entries.last().filter(|_| is_full).map(|entry| entry.id.to_string());

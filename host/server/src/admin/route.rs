@@ -181,7 +181,9 @@ impl Route {
             .parameter_in(ParameterIn::Header)
             .required(if required { Required::True } else { Required::False })
             .description(Some("The ETag of what was seen: refused if it has changed since."))
-            .schema(Some(ObjectBuilder::new().schema_type(Type::String)));
+            .schema(Some(
+                ObjectBuilder::new().schema_type(Type::String).pattern(Some(IF_MATCH_PATTERN)),
+            ));
         self.operation = self.operation.parameter(if_match);
         let route = self.refuses(412, "It has changed meanwhile: `If-Match` does not match.");
         match required {
@@ -297,6 +299,9 @@ fn path_parameter(name: &str) -> Parameter {
         .schema(Some(schema))
         .build()
 }
+
+/// `*`, or tags in quotes.
+const IF_MATCH_PATTERN: &str = r#"^(\*|(W/)?"[0-9A-Za-z]*"(, ?(W/)?"[0-9A-Za-z]*"){0,15})$"#;
 
 /// As `reprieve_core::ids` takes names.
 const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";

@@ -19,7 +19,7 @@ use super::{
     Admin,
     api::Api,
     audit::Note,
-    extract::{Body, Named},
+    extract::{Body, Named, whole_number},
     guard::Caller,
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
@@ -114,11 +114,17 @@ struct NewToken {
     role: Role,
     /// Whose workspaces it is about. Absent: everybody's.
     #[schema(min_items = 1, max_items = 1000)]
-    tenants: Option<Vec<String>>,
+    tenants: Option<Vec<TenantName>>,
     /// How long it is good for, in milliseconds. Absent: until it is revoked.
     #[schema(minimum = 1, maximum = 315_360_000_000_u64)]
+    #[serde(default, deserialize_with = "whole_number")]
     expires_in_ms: Option<u64>,
 }
+
+/// 1 to 63 letters, digits, `-`, `_` and `.`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+struct TenantName(String);
 
 /// A token that was made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -216,7 +222,7 @@ fn check(new: NewToken) -> Result<Checked, Problem> {
             wrong("tenants".to_owned(), message);
         }
         let mut these = BTreeSet::new();
-        for (index, tenant) in tenants.iter().take(MAX_TENANTS).enumerate() {
+        for (index, TenantName(tenant)) in tenants.iter().take(MAX_TENANTS).enumerate() {
             match tenant.parse::<TenantId>() {
                 Ok(tenant) => drop(these.insert(tenant)),
                 Err(invalid) => wrong(format!("tenants[{index}]"), invalid.to_string()),

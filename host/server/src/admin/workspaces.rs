@@ -115,14 +115,14 @@ impl Verb {
 #[into_params(parameter_in = Query)]
 struct WorkspacesQuery {
     /// Only those of this tenant.
-    #[param(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    tenant: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    tenant: Option<TenantId>,
     /// Only those in this state.
     #[param(inline)]
     state: Option<InState>,
     /// Only those whose name comes after this one.
-    #[param(max_length = 63)]
-    after: Option<String>,
+    #[param(value_type = Option<String>, pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+    after: Option<WorkspaceId>,
     /// At most so many.
     #[param(minimum = 1, maximum = 1000, default = 100)]
     limit: Option<u32>,
@@ -266,14 +266,11 @@ async fn list(
     Query(query): Query<WorkspacesQuery>,
 ) -> Result<Json<Workspaces>, Problem> {
     let limit = super::page_size(query.limit)? as usize;
-    let tenant = query.tenant.as_deref().map(str::parse::<TenantId>).transpose();
-    let tenant = tenant.map_err(Problem::malformed)?;
-    let after = query.after.unwrap_or_default();
     let wanted = |id: &WorkspaceId, of: &TenantId, state: CoreState| {
         caller.sees(of)
-            && tenant.as_ref().is_none_or(|tenant| tenant == of)
+            && query.tenant.as_ref().is_none_or(|tenant| tenant == of)
             && query.state.is_none_or(|wanted| wanted == InState::from(state))
-            && id.as_str() > after.as_str()
+            && query.after.as_ref().is_none_or(|after| id > after)
     };
     let mut page = admin.supervisor().page(wanted, limit + 1).await;
     let is_last = page.len() <= limit;

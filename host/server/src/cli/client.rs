@@ -117,7 +117,7 @@ impl AdminClient {
             bail!("{base} is no address of an operator's listener; it is an http or https URL");
         }
         let trusted = match ca {
-            Some(file) => tls::trusting(file)?,
+            Some(file) => tls::config_trusting(file)?,
             None => tls::config(),
         };
         let connector = HttpsConnectorBuilder::new()

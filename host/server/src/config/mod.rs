@@ -21,6 +21,7 @@ pub mod workspace;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use failure::{ConfigFailure, Place};
@@ -35,6 +36,8 @@ pub use sections::{
 };
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
+
+use crate::tls;
 
 /// The commented configuration at the root of the repository: what runs where no
 /// other is named.
@@ -72,8 +75,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a file. Paths in it become relative to its folder, and
-    /// token files are read.
+    /// Reads and checks a file. Paths in it become relative to its folder; token
+    /// files are read, and files of certificates are checked.
     pub fn load(file: &Path) -> Result<Self, ConfigFailure> {
         let text = std::fs::read_to_string(file)
             .map_err(|source| ConfigFailure::Unreadable { file: file.to_owned(), source })?;
@@ -81,6 +84,7 @@ impl Config {
         let folder = file.parent().unwrap_or(Path::new(""));
         config.resolve_paths(folder);
         config.read_token_files()?;
+        config.check_authorities()?;
         Ok(config)
     }
 
@@ -101,13 +105,14 @@ impl Config {
     /// Every layer of the policy's settings.
     pub fn settings_book(&self) -> SettingsBook {
         let of_tenant = |(id, tenant): (&TenantId, &TenantConfig)| {
-            (!tenant.settings.is_empty()).then(|| (id.clone(), tenant.settings.clone()))
+            (!tenant.settings.is_empty()).then(|| (id.clone(), Arc::new(tenant.settings.clone())))
         };
         let of_workspace = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
-            (!workspace.settings.is_empty()).then(|| (id.clone(), workspace.settings.clone()))
+            (!workspace.settings.is_empty())
+                .then(|| (id.clone(), Arc::new(workspace.settings.clone())))
         };
         SettingsBook {
-            fleet: self.policy.settings.clone(),
+            fleet: Arc::new(self.policy.settings.clone()),
             tenants: self.tenants.iter().filter_map(of_tenant).collect(),
             workspaces: self.workspaces.iter().filter_map(of_workspace).collect(),
         }
@@ -229,12 +234,25 @@ impl Config {
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
+            plane.ca_file.iter_mut().for_each(resolve);
         }
         for workspace in self.workspaces.values_mut() {
             workspace.working_dir.iter_mut().for_each(resolve);
             workspace.log_file.iter_mut().for_each(resolve);
             workspace.token_file.iter_mut().for_each(resolve);
         }
+    }
+
+    /// A host that finds out at the first https call finds out too late.
+    fn check_authorities(&self) -> Result<(), ConfigFailure> {
+        for (name, plane) in &self.control_planes {
+            let Some(file) = &plane.ca_file else { continue };
+            tls::authorities(file).map_err(|source| ConfigFailure::AuthoritiesUnusable {
+                place: self.place_of(&["control_planes", name, "ca_file"]),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     fn read_token_files(&mut self) -> Result<(), ConfigFailure> {
