@@ -32,7 +32,7 @@ pub enum InvalidAuthorities {
 
 /// Why files do not tell who the host is.
 #[derive(Debug, thiserror::Error)]
-pub enum InvalidIdentity {
+pub(crate) enum InvalidIdentity {
     #[error("{} holds no {what} in PEM that can be read", file.display())]
     Unreadable { what: &'static str, file: PathBuf, source: pem::Error },
     #[error("{} and {} do not belong together, or cannot be used", cert.display(), key.display())]
