@@ -6,6 +6,7 @@
 //! - [`backend`]: who runs workspaces: child processes
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
+//! - [`serve`]: how both listen, with TLS or without
 //! - [`config`] and [`cli`]: how people start and read all this
 //! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
 //!
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod proxy;
+pub mod serve;
 pub mod store;
 pub mod supervisor;
 mod tls;
