@@ -249,7 +249,7 @@ impl Config {
             let Some(file) = &plane.ca_file else { continue };
             tls::authorities(file).map_err(|source| ConfigFailure::AuthoritiesUnusable {
                 place: self.place_of(&["control_planes", name, "ca_file"]),
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(())
