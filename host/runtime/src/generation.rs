@@ -5,7 +5,6 @@ use std::{
     sync::Arc,
 };
 
-use parking_lot::RwLock;
 use reprieve_core::{
     decision::GenerationRef,
     ids::{Digest, TenantId, WorkspaceId},
@@ -96,6 +95,13 @@ impl Generation {
         Self::new(self.number + 1, Arc::clone(&self.policy), book, &owners)
     }
 
+    /// The next generation: the same settings, judged by another policy. Each
+    /// distinct set is checked; blocks for microseconds per set.
+    pub fn with_policy(&self, policy: Arc<Policy>) -> Result<Self, GenerationRefused> {
+        let owners = self.workspaces.iter().map(|(id, (tenant, _))| (id.clone(), tenant.clone()));
+        Self::new(self.number + 1, policy, self.book.clone(), &owners.collect())
+    }
+
     pub const fn number(&self) -> u64 {
         self.number
     }
@@ -175,25 +181,5 @@ impl Checker<'_> {
         let in_force = Arc::new(InForce { settings, reference });
         self.checked.insert(digest, Arc::clone(&in_force));
         Ok(in_force)
-    }
-}
-
-/// The generation in force. Swapped whole; a request that took a snapshot keeps
-/// it to its end.
-#[derive(Debug)]
-pub struct Current(RwLock<Arc<Generation>>);
-
-impl Current {
-    pub fn new(generation: Generation) -> Self {
-        Self(RwLock::new(Arc::new(generation)))
-    }
-
-    pub fn snapshot(&self) -> Arc<Generation> {
-        Arc::clone(&self.0.read())
-    }
-
-    /// Puts another in force, and returns the former.
-    pub fn swap(&self, next: Generation) -> Arc<Generation> {
-        std::mem::replace(&mut *self.0.write(), Arc::new(next))
     }
 }
