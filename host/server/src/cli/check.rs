@@ -6,7 +6,7 @@ use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 use clap::Args;
 use reprieve_core::settings::{Layer, SettingsBook};
 use reprieve_runtime::{
-    Engine, EngineOptions, Generation, GenerationRefused, Limits, Policy, Problem, SettingsRefused,
+    Engine, EngineOptions, Generation, GenerationRefused, Policy, Problem, SettingsRefused,
 };
 use serde_json::{Value, json};
 
@@ -40,7 +40,7 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let config = args.state.configuration()?;
-    let source = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let source = PolicySource::choose(args.policy.as_deref(), &config);
     let policy = accepted(&config, &source)?;
     let state_dir = args.state.folder_of(&config)?;
     let report = report(&config, &source, &policy, &state_dir.display().to_string());
@@ -52,7 +52,8 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
 /// The policy, if it runs here and takes everybody's settings.
 fn accepted(config: &Config, source: &PolicySource) -> Result<Arc<Policy>, UsageError> {
     let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
-    let policy = engine.load(source.bytes(), Limits::default()).map_err(|failure| {
+    let bytes = source.bytes().map_err(UsageError::of)?;
+    let policy = engine.load(&bytes, config.policy.terms()).map_err(|failure| {
         UsageError::of(anyhow::Error::new(failure).context(format!("policy {}", source.name())))
     })?;
     let book = config.settings_book();

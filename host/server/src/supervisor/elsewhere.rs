@@ -10,7 +10,7 @@ use reprieve_core::{
     settings::Settings,
     time::{Millis, UnixMillis},
 };
-use reprieve_runtime::GenerationRefused;
+use reprieve_runtime::{Generation, GenerationRefused};
 use url::Url;
 
 use super::{Supervisor, WorkspaceSpec, workspace::Workspace};
@@ -76,8 +76,8 @@ impl Supervisor {
         if in_force.map_or(own.is_empty(), |in_force| *in_force == own) {
             return Ok(());
         }
-        self.0.current.swap(current.with_workspace(&spec.id, &spec.tenant, own)?);
-        Ok(())
+        let next = |in_force: &Generation| in_force.with_workspace(&spec.id, &spec.tenant, own);
+        self.0.current.update(next).map(drop)
     }
 
     /// The runtime reports that a run began.
