@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use reprieve_core::{
-    decision::Outcome,
+    decision::{Finding, Outcome},
     evidence::Question,
-    judgement::Verdict,
+    judgement::{ForwardFailure, Verdict},
     settings::{Settings, SettingsBook},
 };
 use reprieve_runtime::{Blame, Decided, Generation, Isolation, Limits, Owners, Terms};
+use reprieve_tests::{PolicyName, Stage, StageOptions};
 use serde_json::json;
 
 use crate::{
@@ -148,7 +149,7 @@ async fn settings_do_not_make_it_dangerous() {
         let guest = Guest { memory: "200", open: Box::leak(open.into_boxed_str()), ..GOOD };
         let policy = load(&guest.component());
         let fleet = json!({"settle": "60s"}).as_object().expect("an object").clone();
-        let book = SettingsBook { fleet, ..SettingsBook::default() };
+        let book = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
         let refused = Generation::new(1, policy.clone(), book, &Owners::new()).expect_err(case);
         let text = whole(&refused);
         assert!(text.contains(expected), "{case}: {text}");
@@ -164,7 +165,7 @@ async fn a_session_that_does_not_let_itself_be_closed_costs_one_instance() {
     let limits = Limits { sessions: 1, ..Limits::default() };
     let policy = load_with(&stuck.component(), limits.into());
     let fleet = json!({"settle": "60s"}).as_object().expect("an object").clone();
-    let book = SettingsBook { fleet, ..SettingsBook::default() };
+    let book = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
     // The session with the defaults must go before this one can be opened.
     let refused = Generation::new(1, policy.clone(), book, &Owners::new()).expect_err("stuck");
     assert!(whole(&refused).contains("did not answer within"), "{}", whole(&refused));
@@ -190,4 +191,21 @@ async fn a_fresh_instance_keeps_nothing() {
             assert_eq!(verdict, busy, "{isolation:?}");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_never_decides_convicts_nobody_and_is_asked_no_more() {
+    let fleet = json!({"do": "hurry"}).as_object().expect("an object").clone();
+    let stage = Stage::set(StageOptions {
+        policy: PolicyName::Unruly,
+        settings: SettingsBook { fleet: fleet.into(), ..SettingsBook::default() },
+        ..StageOptions::default()
+    })
+    .await;
+    let finding = stage.fail(1, ForwardFailure::Refused).await;
+    assert_eq!(finding, Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY });
+    let looks = stage.reasons(1, 100).await;
+    stage.pass(Duration::from_secs(20)).await;
+    assert_eq!(stage.reasons(1, 100).await.len(), looks.len(), "for as long as it said");
+    assert!(stage.restarts().is_empty());
 }

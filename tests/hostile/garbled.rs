@@ -20,7 +20,7 @@ const DAMAGED: usize = 200;
 /// Whatever a file is, it is refused or it judges; and it hurts nobody.
 async fn survives(engine: &Engine, bytes: &[u8]) -> bool {
     let Ok(policy) = engine.load(bytes, Limits::default()) else { return false };
-    let book = SettingsBook { fleet: Settings::new(), ..SettingsBook::default() };
+    let book = SettingsBook { fleet: Settings::new().into(), ..SettingsBook::default() };
     if let Ok(generation) = Generation::new(1, policy, book, &Owners::new()) {
         judge(&generation).await;
     }

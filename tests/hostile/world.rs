@@ -31,7 +31,7 @@ pub(crate) fn engine() -> Engine {
 }
 
 pub(crate) fn generation(policy: &Arc<Policy>, fleet: Settings) -> Generation {
-    let book = SettingsBook { fleet, ..SettingsBook::default() };
+    let book = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
     Generation::new(1, Arc::clone(policy), book, &Owners::new()).expect("a generation")
 }
 

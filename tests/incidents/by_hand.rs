@@ -96,7 +96,7 @@ async fn an_operator_brings_back_what_was_stopped_by_hand() {
 async fn a_beat_that_comes_while_a_run_is_being_found_is_of_that_run() {
     let stage = stage().await;
     stage.silence(1);
-    stage.supervisor.withdrawn(&ws(1));
+    stage.supervisor.withdrawn(&ws(1)).await;
     stage.runtime.start_by_hand(&ws(1));
     stage.pass(600 * SECOND).await;
     let token = "one of its own";

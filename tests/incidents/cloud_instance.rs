@@ -165,7 +165,7 @@ fn settings(policy: PolicyName, settle: Duration) -> SettingsBook {
         PolicyName::TrustTheProbe | PolicyName::CountDebounce => json!({}),
     };
     let fleet = fleet.as_object().unwrap().clone();
-    SettingsBook { fleet, ..SettingsBook::default() }
+    SettingsBook { fleet: fleet.into(), ..SettingsBook::default() }
 }
 
 fn spec() -> WorkspaceSpec {

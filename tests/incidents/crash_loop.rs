@@ -16,7 +16,7 @@ const SECONDS: u32 = 3_600;
 async fn a_crash_loop_is_held_to_its_budget() {
     let windows = json!({"settle": "1s", "restart_debounce": "1s"});
     let fleet = windows.as_object().unwrap().clone();
-    let settings = SettingsBook { fleet, ..SettingsBook::default() };
+    let settings = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
     let stage =
         Stage::set(StageOptions { reports_ends: true, settings, ..StageOptions::default() }).await;
     for _ in 0..SECONDS {

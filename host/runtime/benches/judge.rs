@@ -127,7 +127,7 @@ fn decide(generation: &Generation, who: &Who, witness: &Arc<dyn Witness>) -> Dec
 
 fn generation(engine: &Engine, bytes: &[u8], fleet: Settings) -> Generation {
     let policy = engine.load(bytes, Limits::default()).expect("a policy");
-    let book = SettingsBook { fleet, ..SettingsBook::default() };
+    let book = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
     Generation::new(1, policy, book, &Owners::new()).expect("a generation")
 }
 

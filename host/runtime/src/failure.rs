@@ -163,12 +163,20 @@ impl PolicyFailure {
 }
 
 /// What is wrong with a set of settings, in the policy's own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Problem {
     /// The key, or empty for the settings as a whole.
     pub path: String,
     /// With the value and the range that is allowed.
     pub message: String,
+}
+
+impl Problem {
+    /// The key of the settings that the path begins with: "budget" of
+    /// "budget.max[0]".
+    pub fn key(&self) -> &str {
+        self.path.split(['.', '[']).next().unwrap_or_default()
+    }
 }
 
 impl std::fmt::Display for Problem {
@@ -199,12 +207,44 @@ fn listed(problems: &[Problem]) -> String {
     }
 }
 
+/// The most refused layers that are named at once. Checking ends there.
+pub const MAX_LAYERS_REFUSED: usize = 16;
+
+/// A layer whose effective settings the policy refuses.
+#[derive(Debug)]
+pub struct LayerRefused {
+    /// The nearest layer of those that were merged; what is wrong may come from
+    /// a weaker one.
+    pub layer: Layer,
+    pub reason: SettingsRefused,
+}
+
+impl std::fmt::Display for LayerRefused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.layer, self.reason)?;
+        let mut cause = std::error::Error::source(&self.reason);
+        while let Some(deeper) = cause {
+            write!(f, ": {deeper}")?;
+            cause = deeper.source();
+        }
+        Ok(())
+    }
+}
+
 /// Why a generation does not come about. Whatever is in force stays.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerationRefused {
-    /// `layer` is the nearest layer of those that were merged.
-    #[error("policy {policy} refuses {layer}")]
-    Settings { policy: String, layer: Layer, source: SettingsRefused },
+    /// Whose settings, at most [`MAX_LAYERS_REFUSED`] of them.
+    #[error("policy {policy} refuses {}", enumerated(refused))]
+    Settings { policy: String, refused: Vec<LayerRefused> },
     #[error("workspace {workspace} has settings of its own, and nobody knows its tenant")]
     NoOwner { workspace: WorkspaceId },
+}
+
+fn enumerated(refused: &[LayerRefused]) -> String {
+    let mut text = refused.iter().map(LayerRefused::to_string).collect::<Vec<_>>().join("; and ");
+    if refused.len() >= MAX_LAYERS_REFUSED {
+        text += "; nobody else's were checked";
+    }
+    text
 }

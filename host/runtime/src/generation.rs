@@ -1,20 +1,28 @@
 //! What judges: one policy with the settings of everybody, never changed.
+//!
+//! The next generation is made from the one before: whatever the change does not
+//! touch, the two share. So a change of one tenant's settings costs one session
+//! of the policy, however many tenants there are.
+
+mod check;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
 use reprieve_core::{
     decision::GenerationRef,
-    ids::{Digest, TenantId, WorkspaceId},
+    ids::{TenantId, WorkspaceId},
     judgement::Call,
     ports::Witness,
-    settings::{self, Layer, Settings, SettingsBook},
+    settings::{self, Layer, Layers, Settings, SettingsBook, Source},
     time::Millis,
 };
 
-use crate::{CheckedSettings, Decided, GenerationRefused, Policy, judge};
+pub(crate) use self::check::InForce;
+use self::check::{Checker, reference};
+use crate::{Decided, GenerationRefused, LayerRefused, Policy, judge};
 
 /// Whose workspace a decision is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,80 +34,120 @@ pub struct Who {
 /// The tenant of each workspace that has settings of its own.
 pub type Owners = BTreeMap<WorkspaceId, TenantId>;
 
+/// What one source says in one layer from now on. Empty settings: nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerChange {
+    pub layer: Layer,
+    pub source: Source,
+    pub settings: Settings,
+}
+
 /// One immutable snapshot: a component and everybody's settings, each set
 /// accepted by the policy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Generation {
     number: u64,
     policy: Arc<Policy>,
-    book: SettingsBook,
+    layers: Layers,
     fleet: Arc<InForce>,
+    /// Only those with settings of their own.
     tenants: HashMap<TenantId, Arc<InForce>>,
     /// Only those with settings of their own, each checked with its tenant's.
     workspaces: HashMap<WorkspaceId, (TenantId, Arc<InForce>)>,
 }
 
-/// The effective settings of somebody, and how a decision names them.
-#[derive(Debug)]
-pub(crate) struct InForce {
-    pub(crate) settings: CheckedSettings,
-    pub(crate) reference: Arc<GenerationRef>,
+/// Whose effective settings may have changed.
+#[derive(Debug, Default)]
+struct Touched {
+    fleet: bool,
+    tenants: BTreeSet<TenantId>,
+    workspaces: BTreeSet<WorkspaceId>,
 }
 
 impl Generation {
-    /// Opens a session with every distinct set of settings; the first that the
-    /// policy refuses is named. Blocks for microseconds per set.
+    /// Opens a session with every distinct set of settings; those that the
+    /// policy refuses are named. Blocks for microseconds per set.
     pub fn new(
         number: u64,
         policy: Arc<Policy>,
-        book: SettingsBook,
+        files: SettingsBook,
         owners: &Owners,
     ) -> Result<Self, GenerationRefused> {
-        let mut checker = Checker { number, policy: &policy, checked: HashMap::new() };
-        let fleet = checker.check(&book.fleet, Layer::Fleet)?;
-        let mut tenants = HashMap::new();
-        for (tenant, layer) in &book.tenants {
-            let mut effective = book.fleet.clone();
-            effective.extend(layer.clone());
-            let in_force = checker.check(&effective, Layer::Tenant(tenant.clone()))?;
-            tenants.insert(tenant.clone(), in_force);
+        let nobody = files.workspaces.keys().find(|id| !owners.contains_key(*id));
+        if let Some(workspace) = nobody.cloned() {
+            return Err(GenerationRefused::NoOwner { workspace });
         }
-        let mut workspaces = HashMap::new();
-        for workspace in book.workspaces.keys() {
-            let Some(tenant) = owners.get(workspace) else {
-                return Err(GenerationRefused::NoOwner { workspace: workspace.clone() });
-            };
-            let effective = book.effective(tenant, workspace);
-            let in_force = checker.check(&effective, Layer::Workspace(workspace.clone()))?;
-            workspaces.insert(workspace.clone(), (tenant.clone(), in_force));
-        }
-        Ok(Self { number, policy, book, fleet, tenants, workspaces })
+        let defaults = policy.check_settings(&Settings::new()).map_err(|reason| {
+            let refused = vec![LayerRefused { layer: Layer::Fleet, reason }];
+            GenerationRefused::Settings { policy: policy.label().to_owned(), refused }
+        })?;
+        let fleet = Arc::new(InForce::new(number, &policy, defaults));
+        let (tenants, workspaces) = (HashMap::new(), HashMap::new());
+        let layers = Layers::default().with(Source::File, files);
+        Self { number, policy, layers, fleet, tenants, workspaces }.checked(&Touched::all(), owners)
     }
 
-    /// The next generation: the same, but for one workspace's own settings. None
-    /// at all: it has its tenant's.
-    pub fn with_workspace(
+    /// The next generation: the same policy, other settings. Re-checks only the
+    /// effective sets that the changes touch. `owners`: the tenants of workspaces
+    /// that the changes name; what is said of a workspace without an owner is
+    /// kept and comes into force when it has one.
+    pub fn with_settings(
         &self,
-        workspace: &WorkspaceId,
-        tenant: &TenantId,
-        own: Settings,
+        changes: &[LayerChange],
+        owners: &Owners,
     ) -> Result<Self, GenerationRefused> {
-        let mut book = self.book.clone();
-        if own.is_empty() {
-            book.workspaces.remove(workspace);
-        } else {
-            book.workspaces.insert(workspace.clone(), own);
+        let mut next = self.next();
+        let mut touched = Touched::default();
+        touched.workspaces.extend(owners.keys().cloned());
+        for LayerChange { layer, source, settings } in changes {
+            next.layers.set(*source, layer, Arc::new(settings.clone()));
+            touched.add(layer);
         }
-        let owners = self.workspaces.iter().map(|(id, (tenant, _))| (id.clone(), tenant.clone()));
-        let owners = owners.chain([(workspace.clone(), tenant.clone())]).collect();
-        Self::new(self.number + 1, Arc::clone(&self.policy), book, &owners)
+        next.checked(&touched, owners)
     }
 
     /// The next generation: the same settings, judged by another policy. Each
     /// distinct set is checked; blocks for microseconds per set.
     pub fn with_policy(&self, policy: Arc<Policy>) -> Result<Self, GenerationRefused> {
-        let owners = self.workspaces.iter().map(|(id, (tenant, _))| (id.clone(), tenant.clone()));
-        Self::new(self.number + 1, policy, self.book.clone(), &owners.collect())
+        Self { policy, ..self.next() }.checked(&Touched::all(), &Owners::new())
+    }
+
+    /// The next generation: that workspace is there, belongs to that tenant, and
+    /// this is what its runtime says of it.
+    pub fn with_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        tenant: &TenantId,
+        labels: Settings,
+    ) -> Result<Self, GenerationRefused> {
+        let layer = Layer::Workspace(workspace.clone());
+        let change = LayerChange { layer, source: Source::Label, settings: labels };
+        self.with_settings(&[change], &[(workspace.clone(), tenant.clone())].into())
+    }
+
+    /// The next generation: that workspace is gone, and with it what its
+    /// runtime said. What stands in files or was applied to it waits for it.
+    pub fn without_workspace(&self, workspace: &WorkspaceId) -> Self {
+        let mut next = self.next();
+        next.layers.set(Source::Label, &Layer::Workspace(workspace.clone()), Arc::default());
+        next.workspaces.remove(workspace);
+        next
+    }
+
+    /// Nothing would change if that workspace were found like this.
+    pub fn knows_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        tenant: &TenantId,
+        labels: &Settings,
+    ) -> bool {
+        let layer = Layer::Workspace(workspace.clone());
+        let known = self.layers.of(Source::Label).get(&layer);
+        known.map_or(labels.is_empty(), |known| **known == *labels)
+            && match self.workspaces.get(workspace) {
+                Some((owner, _)) => owner == tenant,
+                None => !self.layers.names(&layer),
+            }
     }
 
     pub const fn number(&self) -> u64 {
@@ -110,8 +158,8 @@ impl Generation {
         &self.policy
     }
 
-    pub const fn settings(&self) -> &SettingsBook {
-        &self.book
+    pub const fn layers(&self) -> &Layers {
+        &self.layers
     }
 
     /// Puts one call about one workspace. Never fails: whatever goes wrong is
@@ -134,10 +182,10 @@ impl Generation {
     /// How this generation is named in a decision about `who`.
     pub fn reference(&self, who: &Who) -> Arc<GenerationRef> {
         if let Some(in_force) = self.in_force(who) {
-            return Arc::clone(&in_force.reference);
+            return in_force.reference(self);
         }
-        let effective = self.book.effective(&who.tenant, &who.workspace);
-        reference(self.number, &self.policy, settings::digest(&effective))
+        let effective = self.layers.effective(&Layer::of_workspace(&who.tenant, &who.workspace));
+        Arc::new(reference(self.number, &self.policy, settings::digest(&effective)))
     }
 
     /// None for a workspace with settings of its own that were checked with
@@ -149,37 +197,91 @@ impl Generation {
         }
         .map(AsRef::as_ref)
     }
-}
 
-fn reference(number: u64, policy: &Policy, settings: Digest) -> Arc<GenerationRef> {
-    let (policy, component) = (policy.label().to_owned(), policy.digest());
-    Arc::new(GenerationRef { number, policy, component, settings })
-}
+    fn next(&self) -> Self {
+        Self { number: self.number + 1, ..self.clone() }
+    }
 
-/// Checks each distinct set of settings once.
-struct Checker<'a> {
-    number: u64,
-    policy: &'a Policy,
-    checked: HashMap<Digest, Arc<InForce>>,
-}
-
-impl Checker<'_> {
-    fn check(
-        &mut self,
-        effective: &Settings,
-        layer: Layer,
-    ) -> Result<Arc<InForce>, GenerationRefused> {
-        let digest = settings::digest(effective);
-        if let Some(in_force) = self.checked.get(&digest) {
-            return Ok(Arc::clone(in_force));
+    /// Checks what was touched, and puts it in the place of what was there.
+    fn checked(mut self, touched: &Touched, owners: &Owners) -> Result<Self, GenerationRefused> {
+        let (policy, layers) = (Arc::clone(&self.policy), self.layers.clone());
+        let mut checker = Checker::new(self.number, &policy, &layers);
+        if touched.fleet
+            && let Some(in_force) = checker.check(&[Layer::Fleet], Some(&self.fleet))
+        {
+            self.fleet = in_force;
         }
-        let settings = self.policy.check_settings(effective).map_err(|source| {
-            let policy = self.policy.label().to_owned();
-            GenerationRefused::Settings { policy, layer, source }
-        })?;
-        let reference = reference(self.number, self.policy, digest);
-        let in_force = Arc::new(InForce { settings, reference });
-        self.checked.insert(digest, Arc::clone(&in_force));
-        Ok(in_force)
+        for tenant in self.touched_tenants(touched) {
+            match self.check_tenant(&tenant, &mut checker) {
+                Some(in_force) => drop(self.tenants.insert(tenant, in_force)),
+                None => drop(self.tenants.remove(&tenant)),
+            }
+        }
+        for id in self.touched_workspaces(touched) {
+            match self.check_workspace(&id, owners, &mut checker) {
+                Some(in_force) => drop(self.workspaces.insert(id, in_force)),
+                None => drop(self.workspaces.remove(&id)),
+            }
+        }
+        checker.end()?;
+        Ok(self)
+    }
+
+    fn touched_tenants(&self, touched: &Touched) -> BTreeSet<TenantId> {
+        let mut tenants = touched.tenants.clone();
+        if touched.fleet {
+            tenants.extend(self.layers.tenants().cloned());
+        }
+        tenants
+    }
+
+    fn touched_workspaces(&self, touched: &Touched) -> BTreeSet<WorkspaceId> {
+        let mut workspaces = touched.workspaces.clone();
+        if touched.fleet {
+            workspaces.extend(self.layers.workspaces().cloned());
+        } else if !touched.tenants.is_empty() {
+            let is_touched =
+                |(_, (tenant, _)): &(_, &(TenantId, _))| touched.tenants.contains(tenant);
+            workspaces.extend(self.workspaces.iter().filter(is_touched).map(|(id, _)| id.clone()));
+        }
+        workspaces
+    }
+
+    /// What a tenant has from now on. None: the fleet's, or it is refused.
+    fn check_tenant(&self, tenant: &TenantId, checker: &mut Checker<'_>) -> Option<Arc<InForce>> {
+        let of = Layer::of_tenant(tenant);
+        let own = self.layers.names(&of[1]);
+        own.then(|| checker.check(&of, self.tenants.get(tenant))).flatten()
+    }
+
+    /// What a workspace has from now on. None: its tenant's, or it is refused, or
+    /// nobody knows its tenant.
+    fn check_workspace(
+        &self,
+        workspace: &WorkspaceId,
+        owners: &Owners,
+        checker: &mut Checker<'_>,
+    ) -> Option<(TenantId, Arc<InForce>)> {
+        let known = self.workspaces.get(workspace);
+        let owner = owners.get(workspace).or_else(|| known.map(|(owner, _)| owner))?;
+        let of = Layer::of_workspace(owner, workspace);
+        let own = self.layers.names(&of[2]);
+        let checked = own.then(|| checker.check(&of, known.map(|(_, own)| own))).flatten()?;
+        Some((owner.clone(), checked))
+    }
+}
+
+impl Touched {
+    /// Everybody's settings: the fleet's are part of all others.
+    fn all() -> Self {
+        Self { fleet: true, ..Self::default() }
+    }
+
+    fn add(&mut self, layer: &Layer) {
+        match layer {
+            Layer::Fleet => self.fleet = true,
+            Layer::Tenant(tenant) => drop(self.tenants.insert(tenant.clone())),
+            Layer::Workspace(workspace) => drop(self.workspaces.insert(workspace.clone())),
+        }
     }
 }

@@ -277,7 +277,7 @@ impl<'a> Inquiry<'a> {
             Err(failure) => (fell_back(&failure), None, Some(failure.blame())),
         };
         Decided {
-            generation: Arc::clone(&self.settings.reference),
+            generation: self.settings.reference(self.generation),
             call: self.put,
             evidence: self.evidence,
             memory_write,

@@ -7,7 +7,7 @@
 //!    component's bytes, or says in one sentence why not ([`LoadFailure`]).
 //! 2. A [`Generation`] is that policy with the settings of everybody, all of
 //!    them accepted by the policy. It never changes; [`Current`] holds the one
-//!    in force and swaps it whole.
+//!    in force and replaces it whole.
 //! 3. [`Generation::decide`] puts one [`Call`](reprieve_core::judgement::Call)
 //!    and never fails: a policy that loops, traps or lies gives
 //!    [`Outcome::FellBack`](reprieve_core::decision::Outcome), which counts as
@@ -44,9 +44,10 @@ pub use current::{Alive, Current, DOUBLE_JUDGEMENT, Role};
 pub use describe::Description;
 pub use engine::{Engine, EngineOptions, Places, Timer};
 pub use failure::{
-    Blame, EngineFailure, GenerationRefused, LoadFailure, PolicyFailure, Problem, SettingsRefused,
+    Blame, EngineFailure, GenerationRefused, LayerRefused, LoadFailure, MAX_LAYERS_REFUSED,
+    PolicyFailure, Problem, SettingsRefused,
 };
-pub use generation::{Generation, Owners, Who};
+pub use generation::{Generation, LayerChange, Owners, Who};
 pub use judge::{Decided, replay, replay_afresh};
 pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,

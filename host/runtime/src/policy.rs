@@ -1,7 +1,7 @@
 //! A checked policy: what it says of itself, and its warm instances.
 
 use std::{
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -57,6 +57,7 @@ pub struct Policy {
     /// and the engine's room suffices.
     outside: Mutex<()>,
     confidence: Confidence,
+    settings_checked: AtomicU64,
     engine: Engine,
     _place: Place,
 }
@@ -97,6 +98,7 @@ impl Policy {
             idle,
             outside,
             confidence,
+            settings_checked: AtomicU64::new(0),
             engine,
             _place: place,
         }
@@ -139,6 +141,11 @@ impl Policy {
         Instances { existing: self.mould.existing.load(Ordering::Relaxed), idle }
     }
 
+    /// How many sets of settings it was asked about.
+    pub fn settings_checked(&self) -> u64 {
+        self.settings_checked.load(Ordering::Relaxed)
+    }
+
     /// Lets go of the warm instances; the next calls start fresh ones.
     pub fn drop_idle(&self) {
         let idle = std::mem::take(&mut *self.idle.lock());
@@ -151,6 +158,7 @@ impl Policy {
         let digest = Digest::of(canonical_json.as_bytes());
         let _outside = self.outside.lock();
         let _beating = self.engine.shared().pulse.beat();
+        self.settings_checked.fetch_add(1, Ordering::Relaxed);
         let mut instance = self.take().map_err(SettingsRefused::Failed)?;
         let opened = instance.open(digest, &canonical_json).map_err(SettingsRefused::Failed)?;
         let session = match opened {

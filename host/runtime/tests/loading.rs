@@ -8,13 +8,9 @@ mod support;
 
 use std::{error::Error, fs, sync::Arc};
 
-use reprieve_core::{
-    ids::Digest,
-    settings::{Settings, SettingsBook},
-    time::Millis,
-};
+use reprieve_core::{ids::Digest, settings::SettingsBook, time::Millis};
 use reprieve_runtime::{
-    Current, Engine, EngineOptions, Generation, Limits, LoadFailure, Owners, SettingsRefused, Who,
+    Engine, EngineOptions, Generation, Limits, LoadFailure, Owners, SettingsRefused,
 };
 use serde_json::json;
 use support::{DEFAULT, ENGINE, UNRULY, settings, told, who};
@@ -126,7 +122,7 @@ fn a_policy_says_what_it_is() {
 #[test]
 fn settings_that_a_policy_refuses_name_their_layer_and_the_problem() {
     let policy = ENGINE.load(UNRULY, Limits::default()).expect("the unruly policy");
-    let bad = || settings(json!({"do": "dance"}));
+    let bad = || Arc::new(settings(json!({"do": "dance"})));
     let fleet = SettingsBook { fleet: bad(), ..SettingsBook::default() };
     let tenant =
         SettingsBook { tenants: [(who().tenant, bad())].into(), ..SettingsBook::default() };
@@ -218,35 +214,4 @@ fn a_machine_without_address_space_to_spare_runs_policies_all_the_same() {
     let options = EngineOptions { max_memory_bytes: 1 << 44, ..EngineOptions::default() };
     let engine = Engine::new(options).expect("an engine");
     assert!(!engine.is_pooling());
-}
-
-#[test]
-fn a_swap_leaves_snapshots_alone() {
-    let policy = ENGINE.load(UNRULY, Limits::default()).expect("the unruly policy");
-    let current = Current::new(told(&policy, "nothing").expect("a generation"));
-    let before = current.snapshot();
-    let next = told(&policy, "hurry").expect("a generation");
-    let reference = next.reference(&who());
-    let former = current.swap(next);
-    assert!(Arc::ptr_eq(&before, &former));
-    assert_eq!(current.snapshot().reference(&who()), reference);
-    assert_ne!(before.reference(&who()).settings, reference.settings);
-}
-
-#[test]
-fn one_workspaces_own_settings_make_the_next_generation_or_none() {
-    let before = support::default();
-    let Who { tenant, workspace } = who();
-    let own = |settle: &str| settings(json!({ "settle": settle }));
-    let next = before.with_workspace(&workspace, &tenant, own("5min")).expect("a generation");
-    assert_eq!(next.number(), before.number() + 1);
-    assert_ne!(next.reference(&who()).settings, before.reference(&who()).settings);
-    let other = Who { workspace: "ws-2".parse().expect("a name"), ..who() };
-    assert_eq!(next.reference(&other).settings, before.reference(&other).settings);
-
-    let refused = next.with_workspace(&workspace, &tenant, own("5 days")).expect_err("refused");
-    assert!(whole(&refused).contains("workspace ws-1"), "{}", whole(&refused));
-
-    let without = next.with_workspace(&workspace, &tenant, Settings::new()).expect("a generation");
-    assert_eq!(without.reference(&who()).settings, before.reference(&who()).settings);
 }

@@ -174,7 +174,7 @@ async fn facts_that_never_come_end_with_the_whole_decision() {
 async fn nobody_is_judged_by_settings_that_were_checked_for_another_tenant() {
     let policy = ENGINE.load(UNRULY, Limits::default()).expect("a policy");
     let book = SettingsBook {
-        workspaces: [(who().workspace, settings(serde_json::json!({"do": "hurry"})))].into(),
+        workspaces: [(who().workspace, settings(serde_json::json!({"do": "hurry"})).into())].into(),
         ..SettingsBook::default()
     };
     let owners: Owners = [(who().workspace, "other".parse().expect("a name"))].into();

@@ -150,7 +150,7 @@ async fn the_component_rules_every_row_as_the_native_rules_do() {
     let table: Table = toml::from_str(TABLE).expect("judgements.toml can be read");
     let mut wrong = BTreeMap::new();
     for row in &table.row {
-        let book = SettingsBook { fleet: row.settings.clone(), ..SettingsBook::default() };
+        let book = SettingsBook { fleet: row.settings.clone().into(), ..SettingsBook::default() };
         let generation = Generation::new(1, Arc::clone(&policy), book, &Owners::new());
         let generation = generation.unwrap_or_else(|error| panic!("{}: {error:?}", row.name));
         let call = match (row.trigger, row.cause) {

@@ -138,7 +138,7 @@ impl Golden {
 
 /// That policy with these settings for everybody.
 fn alone(next: &Generation, fleet: Settings) -> Result<Generation, GenerationRefused> {
-    let book = SettingsBook { fleet, ..SettingsBook::default() };
+    let book = SettingsBook { fleet: fleet.into(), ..SettingsBook::default() };
     Generation::new(next.number(), Arc::clone(next.policy()), book, &Owners::new())
 }
 

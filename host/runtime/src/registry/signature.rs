@@ -107,3 +107,59 @@ pub fn check_signature(
         (keys, _) => Err(SignatureRefused::Wrong { keys, source: refused }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by minisign itself, of the bytes `test`.
+    const KEY: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3";
+    const SIGNATURE: &str = "untrusted comment: signature from minisign secret key
+RWQf6LRCGA9i59SLOFxz6NxvASXDJeRtuZykwQepbDEGt87ig1BNpWaVWuNrm73YiIiJbq71Wi+dP9eKL8OC351vwIasSSbXxwA=
+trusted comment: timestamp:1555779966\tfile:test
+QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfNQUaOAA==";
+    /// Another one's key: the same with one byte changed.
+    const OTHER: &str = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFOA";
+
+    fn keys(texts: &[&str]) -> Vec<TrustedKey> {
+        texts.iter().map(|text| TrustedKey::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_signature_that_is_there_must_be_right_and_one_that_is_required_must_be_there() {
+        let swapped = SIGNATURE.replace("file:test", "file:best");
+        let by = || Ok(Signed::By { key: KEY.to_owned() });
+        let wrong = "by none of the";
+        for (case, bytes, signature, trusted, required, expected) in [
+            ("right", &b"test"[..], Some(SIGNATURE), &[KEY][..], true, by()),
+            ("right, of one of two keys", b"test", Some(SIGNATURE), &[OTHER, KEY], true, by()),
+            ("right, not required", b"test", Some(SIGNATURE), &[KEY], false, by()),
+            ("of other bytes", b"best", Some(SIGNATURE), &[KEY], true, Err(wrong)),
+            ("of other bytes, not required", b"best", Some(SIGNATURE), &[KEY], false, Err(wrong)),
+            ("by another key", b"test", Some(SIGNATURE), &[OTHER], false, Err(wrong)),
+            ("its comment was changed", b"test", Some(&*swapped), &[KEY], true, Err(wrong)),
+            ("no signature", b"test", Some("hello"), &[KEY], false, Err("cannot be read")),
+            ("missing", b"test", None, &[KEY], true, Err("is not signed")),
+            ("missing, not required", b"test", None, &[KEY], false, Ok(Signed::Unsigned)),
+            ("nobody is trusted", b"test", Some(SIGNATURE), &[], true, Err("names no key")),
+            ("nobody is asked", b"test", Some(SIGNATURE), &[], false, Ok(Signed::Unchecked)),
+        ] {
+            let got = check_signature(bytes, signature, &keys(trusted), required);
+            match (got, expected) {
+                (Ok(got), Ok(expected)) => assert_eq!(got, expected, "{case}"),
+                (Err(refused), Err(part)) => {
+                    assert!(refused.to_string().contains(part), "{case}: {refused}");
+                }
+                (got, expected) => panic!("{case}: {got:?}, expected {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_refused() {
+        for text in ["", "RWQf", "untrusted comment: minisign public key", SIGNATURE] {
+            let refused = TrustedKey::parse(text).unwrap_err().to_string();
+            assert!(refused.contains("no public key of minisign"), "{refused}");
+        }
+    }
+}

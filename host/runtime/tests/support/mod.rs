@@ -39,7 +39,8 @@ pub(crate) fn unruly(deed: &str) -> Generation {
 }
 
 pub(crate) fn told(policy: &Arc<Policy>, deed: &str) -> Result<Generation, GenerationRefused> {
-    let book = SettingsBook { fleet: settings(json!({"do": deed})), ..SettingsBook::default() };
+    let fleet = settings(json!({"do": deed})).into();
+    let book = SettingsBook { fleet, ..SettingsBook::default() };
     Generation::new(1, Arc::clone(policy), book, &Owners::new())
 }
 

@@ -4,9 +4,10 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use reprieve_core::settings::{Layer, SettingsBook};
+use reprieve_core::settings::{Layer, Layers, Origin, Source};
 use reprieve_runtime::{
-    Engine, EngineOptions, Generation, GenerationRefused, Policy, Problem, SettingsRefused,
+    Engine, EngineOptions, Generation, GenerationRefused, LayerRefused, Policy, Problem,
+    SettingsRefused,
 };
 use serde_json::{Value, json};
 
@@ -59,55 +60,60 @@ fn accepted(config: &Config, source: &PolicySource) -> Result<Arc<Policy>, Usage
     let book = config.settings_book();
     match Generation::new(0, Arc::clone(&policy), book.clone(), &config.owners()) {
         Ok(_) => Ok(policy),
-        Err(refused) => Err(placed(config, &book, refused)),
+        Err(refused) => Err(placed(config, &Layers::default().with(Source::File, book), refused)),
     }
 }
 
 /// Names the line of each setting that the policy refuses.
-fn placed(config: &Config, book: &SettingsBook, refused: GenerationRefused) -> UsageError {
-    let GenerationRefused::Settings { layer, source: SettingsRefused::Problems(problems), policy } =
-        &refused
-    else {
-        return UsageError::of(refused);
+fn placed(config: &Config, layers: &Layers, refusal: GenerationRefused) -> UsageError {
+    let GenerationRefused::Settings { policy, refused } = &refusal else {
+        return UsageError::of(refusal);
     };
-    let lines: Vec<String> =
-        problems.iter().map(|problem| line(config, book, layer, problem)).collect();
-    UsageError(format!("policy {policy} refuses {layer}:\n  {}", lines.join("\n  ")), None)
+    let mut text = format!("policy {policy} refuses:");
+    for LayerRefused { layer, reason } in refused {
+        let SettingsRefused::Problems(problems) = reason else { return UsageError::of(refusal) };
+        for problem in problems {
+            let _ = write!(text, "\n  {}", line(config, layers, layer, problem));
+        }
+    }
+    UsageError(text, None)
 }
 
-fn line(config: &Config, book: &SettingsBook, layer: &Layer, problem: &Problem) -> String {
+fn line(config: &Config, layers: &Layers, layer: &Layer, problem: &Problem) -> String {
     // The policy was given the layers merged: the value may stand in a weaker one.
-    let key = problem.path.split(['.', '[']).next().unwrap_or_default();
-    let origin = match layer {
-        Layer::Workspace(workspace) => match config.workspaces.get(workspace) {
-            Some(known) => book.origin(&known.tenant, workspace, key),
-            None => layer.clone(),
+    let key = problem.key();
+    let of = match layer {
+        Layer::Fleet => vec![Layer::Fleet],
+        Layer::Tenant(tenant) => Layer::of_tenant(tenant).into(),
+        Layer::Workspace(id) => match config.workspaces.get(id) {
+            Some(known) => Layer::of_workspace(&known.tenant, id).into(),
+            None => vec![layer.clone()],
         },
-        Layer::Tenant(tenant) if book.tenants.get(tenant).is_none_or(|s| !s.contains_key(key)) => {
-            Layer::Fleet
-        }
-        Layer::Tenant(_) | Layer::Fleet | Layer::PolicyDefault => layer.clone(),
     };
-    let place = match &origin {
-        Layer::Workspace(workspace) => {
+    let place = match layers.origin(&of, key) {
+        Origin::Layer(Layer::Workspace(workspace), _) => {
             config.place_of(&["workspaces", workspace.as_str(), "settings", key])
         }
-        Layer::Tenant(tenant) => config.place_of(&["tenants", tenant.as_str(), "settings", key]),
-        Layer::Fleet | Layer::PolicyDefault => config.place_of(&["policy", "settings", key]),
+        Origin::Layer(Layer::Tenant(tenant), _) => {
+            config.place_of(&["tenants", tenant.as_str(), "settings", key])
+        }
+        Origin::Layer(Layer::Fleet, _) | Origin::PolicyDefault => {
+            config.place_of(&["policy", "settings", key])
+        }
     };
     format!("{place}: {}", problem.message)
 }
 
 fn report(config: &Config, source: &PolicySource, policy: &Policy, state_dir: &str) -> Value {
     let description = policy.description();
-    let book = config.settings_book();
+    let layers = Layers::default().with(Source::File, config.settings_book());
     let workspaces = config.workspaces.iter().map(|(id, workspace)| {
-        let settings = book.effective(&workspace.tenant, id);
-        let origins = book.origins(&workspace.tenant, id);
-        let settings: serde_json::Map<String, Value> = settings
+        let of = Layer::of_workspace(&workspace.tenant, id);
+        let settings: serde_json::Map<String, Value> = layers
+            .effective(&of)
             .into_iter()
             .map(|(key, value)| {
-                let from = origins.get(&key).map(Layer::to_string);
+                let from = layers.origin(&of, &key).to_string();
                 (key, json!({"value": value, "from": from}))
             })
             .collect();

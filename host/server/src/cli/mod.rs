@@ -12,6 +12,7 @@ mod decisions;
 mod explain;
 mod logging;
 mod output;
+mod policy;
 mod run;
 mod welcome;
 mod workspaces;
@@ -42,6 +43,7 @@ use crate::{agent, config, demo};
 Examples:
   reprieve                              try it: three agents behind the proxy
   reprieve check --config reprieve.toml
+  reprieve policy inspect ./my-policy.wasm
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -60,6 +62,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Policy(policy::PolicyArgs),
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
@@ -102,6 +105,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
+        Command::Policy(args) => policy::policy(&args),
         Command::Decisions(args) => decisions::decisions(&args),
         Command::Explain(args) => decisions::explain(&args, now()),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),

@@ -22,6 +22,7 @@ pub mod workspace;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub use failure::{ConfigFailure, Place};
@@ -103,13 +104,14 @@ impl Config {
     /// Every layer of the policy's settings.
     pub fn settings_book(&self) -> SettingsBook {
         let of_tenant = |(id, tenant): (&TenantId, &TenantConfig)| {
-            (!tenant.settings.is_empty()).then(|| (id.clone(), tenant.settings.clone()))
+            (!tenant.settings.is_empty()).then(|| (id.clone(), Arc::new(tenant.settings.clone())))
         };
         let of_workspace = |(id, workspace): (&WorkspaceId, &WorkspaceConfig)| {
-            (!workspace.settings.is_empty()).then(|| (id.clone(), workspace.settings.clone()))
+            (!workspace.settings.is_empty())
+                .then(|| (id.clone(), Arc::new(workspace.settings.clone())))
         };
         SettingsBook {
-            fleet: self.policy.settings.clone(),
+            fleet: Arc::new(self.policy.settings.clone()),
             tenants: self.tenants.iter().filter_map(of_tenant).collect(),
             workspaces: self.workspaces.iter().filter_map(of_workspace).collect(),
         }

@@ -1,6 +1,7 @@
 //! What the configuration takes, how it says no, and that the commented file and
 //! the published schema tell the same.
 
+use reprieve_core::settings::{Layer, Layers, Source};
 use serde_json::Value;
 
 use super::*;
@@ -176,7 +177,9 @@ fn every_layer_of_settings_reaches_the_book() {
          [workspaces.a]\ntenant = \"t\"\ncommand = [\"c\"]\nsettings = { z = true }\n",
     )
     .unwrap();
-    let effective = config.settings_book().effective(&"t".parse().unwrap(), &"a".parse().unwrap());
+    let layers = Layers::default().with(Source::File, config.settings_book());
+    let of = Layer::of_workspace(&"t".parse().unwrap(), &"a".parse().unwrap());
+    let effective = layers.effective(&of);
     assert_eq!(Value::Object(effective), serde_json::json!({"x": 2, "y": [1], "z": true}));
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use reprieve_core::{ids::Digest, ports::Clock};
 use reprieve_runtime::{
     Current, Engine, EngineOptions, Generation, GenerationRefused, Policy,
-    registry::{Candidate, Progress, Refused, Registry},
+    registry::{Candidate, Passage, Progress, Refused, Registry},
 };
 
 use super::{
@@ -64,71 +64,92 @@ pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
     let registry = Registry::new(engine, sources::standards(config)?);
     let record_path = Record::path(state_dir);
     let folder = state_dir.join("policies");
-    let shelf = Shelf::open(folder.clone())
-        .with_context(|| format!("cannot keep policies in {}", folder.display()))?;
+    let cannot_keep = || format!("cannot keep policies in {}", folder.display());
+    let shelf = Shelf::open(folder.clone()).with_context(cannot_keep)?;
     let record = Record::read(&record_path)
         .with_context(|| format!("cannot read {}", record_path.display()))?
         .unwrap_or_default();
 
-    let mut trouble = Vec::new();
-    let mut refusal = None;
-    for Try { how, source: name, candidate } in tries(&source, &record, &shelf) {
-        let progress = Progress::new(&name);
-        match pass(&registry, candidate, &first, &progress).await {
+    let Begun { began, generation, progress, trouble } =
+        begin(&registry, tries(&source, &record, &shelf), &record, &first).await?;
+    let at_start = (!trouble.is_empty()).then(|| trouble.join("; "));
+    let by = if began.how == How::Configured { "configuration" } else { "host" };
+    let activation = Activation {
+        component: Digest::of(&began.candidate.bytes),
+        policy: generation.policy().label().to_owned(),
+        source: began.candidate.source.clone(),
+        how: began.how,
+        at: clock.now(),
+        by: by.to_owned(),
+        why: at_start.clone().unwrap_or_else(|| "the host started".to_owned()),
+    };
+    let current = Current::new(generation)
+        .judging_twice(u32::try_from(config.double_judgement.get()).unwrap_or(0));
+    let wish = at_start.is_some().then(|| Wish {
+        component: digest_of(&source),
+        source: source.name(),
+        by: "configuration".to_owned(),
+        at: clock.now(),
+    });
+    let state = State { record, newest: Some(progress), wish, loaded: None, at_start };
+    let policies = Policies(Arc::new(Inner {
+        registry,
+        current: Arc::new(current),
+        shelf,
+        record_path,
+        clock: SharedClock(clock),
+        configured: source,
+        folder: config.folder.clone(),
+        turn: tokio::sync::Mutex::new(()),
+        state: Mutex::new(state),
+    }));
+    policies.0.began_with(&began.candidate, activation).with_context(cannot_keep)?;
+    Ok(policies)
+}
+
+/// The first that was good.
+struct Begun {
+    began: Good,
+    generation: Generation,
+    progress: Progress,
+    /// Why those before it were not.
+    trouble: Vec<String>,
+}
+
+struct Good {
+    how: How,
+    candidate: Candidate,
+}
+
+async fn begin(
+    registry: &Registry,
+    tries: Vec<Try>,
+    record: &Record,
+    first: &MakeFirst,
+) -> anyhow::Result<Begun> {
+    let last_good = record.active().map(|active| active.component);
+    let (mut trouble, mut refusal) = (Vec::new(), None);
+    for Try { how, source, candidate } in tries {
+        let progress = Progress::new(&source);
+        let refused = match pass(registry, candidate, first, &progress).await {
             Ok((candidate, generation)) => {
-                let at_start = (!trouble.is_empty()).then(|| trouble.join("; "));
-                let actor = if how == How::Configured { "configuration" } else { "host" };
-                let activation = Activation {
-                    component: Digest::of(&candidate.bytes),
-                    policy: generation.policy().label().to_owned(),
-                    source: name,
-                    how,
-                    at: clock.now(),
-                    by: actor.to_owned(),
-                    why: at_start.clone().unwrap_or_else(|| "the host started".to_owned()),
-                };
-                let current = Current::new(generation)
-                    .judging_twice(u32::try_from(config.double_judgement.get()).unwrap_or(0));
-                let wish = at_start.is_some().then(|| Wish {
-                    component: digest_of(&source),
-                    source: source.name(),
-                    by: "configuration".to_owned(),
-                    at: clock.now(),
-                });
-                let newest = Some(progress);
-                let state = State { record, newest, wish, loaded: None, at_start };
-                let policies = Policies(Arc::new(Inner {
-                    registry,
-                    current: Arc::new(current),
-                    shelf,
-                    record_path,
-                    clock: SharedClock(clock),
-                    configured: source,
-                    folder: config.folder.clone(),
-                    turn: tokio::sync::Mutex::new(()),
-                    state: Mutex::new(state),
-                }));
-                policies
-                    .0
-                    .began_with(&candidate, activation)
-                    .with_context(|| format!("cannot keep policies in {}", folder.display()))?;
-                return Ok(policies);
+                let began = Good { how, candidate };
+                return Ok(Begun { began, generation, progress, trouble });
             }
-            Err(refused) => {
-                progress.failed(&refused);
-                let failed = progress.passage().failed;
-                let why = failed.map(|failed| failed.why).unwrap_or_default();
-                tracing::error!(
-                    source = name,
-                    step = refused.step().as_str(),
-                    why,
-                    "the policy is not good; looking for the last good one"
-                );
-                trouble.push(format!("{name}: {why}"));
-                refusal.get_or_insert_with(|| {
-                    anyhow::Error::new(refused).context(format!("policy {name}"))
-                });
-            }
+            Err(refused) => refused,
+        };
+        progress.failed(&refused);
+        let Passage { component, failed, .. } = progress.passage();
+        let why = failed.map(|failed| failed.why).unwrap_or_default();
+        tracing::error!(source, step = refused.step().as_str(), why, "the policy is not good");
+        trouble.push(format!("{source}: {why}"));
+        // It judged by other settings: those are what is wrong, and another policy
+        // is no answer to that.
+        let is_settings = matches!(refused, Refused::Settings(_)) && component == last_good;
+        refusal
+            .get_or_insert_with(|| anyhow::Error::new(refused).context(format!("policy {source}")));
+        if is_settings {
+            break;
         }
     }
     Err(refusal.unwrap_or_else(|| anyhow!("there is no policy to try")))

@@ -354,3 +354,6 @@ async fn blocking<T: Send + 'static>(
 fn bounded(words: &str) -> String {
     words[..words.floor_char_boundary(MAX_WORDS_BYTES)].to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,6 +26,8 @@ pub enum NotTakenOn {
     Settings(#[from] GenerationRefused),
     #[error("what is known of it cannot be read")]
     Store(#[from] StoreFault),
+    #[error("checking its settings was cut off")]
+    Interrupted,
 }
 
 impl Supervisor {
@@ -34,10 +36,10 @@ impl Supervisor {
     pub async fn found(
         &self,
         spec: WorkspaceSpec,
-        own: Settings,
+        labels: Settings,
         address: Option<Url>,
     ) -> Result<(), NotTakenOn> {
-        self.adopt_settings(&spec, own)?;
+        self.adopt_settings(&spec, labels).await?;
         let id = spec.id.clone();
         if let Some(known) = self.workspace(&id) {
             if known.spec == spec {
@@ -57,27 +59,45 @@ impl Supervisor {
 
     /// A person took the workspace away: nobody watches it any more. What waits
     /// for it stays queued until it comes back or is stale.
-    pub fn withdrawn(&self, workspace: &WorkspaceId) {
+    pub async fn withdrawn(&self, workspace: &WorkspaceId) {
         let Some(workspace) = self.0.workspaces.write().remove(workspace) else { return };
         workspace.timers.clear();
         self.0.ports.heartbeats.watch(workspace.id(), None, self.now());
         self.0.surroundings.wanted(&workspace.who, false, self.now());
-        if let Err(refused) = self.adopt_settings(&workspace.spec, Settings::new()) {
-            // It held with these settings, and nothing else has changed.
-            tracing::error!(workspace = %workspace.id(), %refused, "its settings stay in force");
+        let (id, tenant) = (workspace.id().clone(), &workspace.spec.tenant);
+        let known = self.0.current.snapshot();
+        if !known.knows_workspace(&id, tenant, &Settings::new())
+            && self.update(move |in_force| Ok(in_force.without_workspace(&id))).await.is_err()
+        {
+            tracing::error!(workspace = %workspace.id(), "its settings stay in force");
         }
         tracing::info!(workspace = %workspace.id(), "withdrawn");
         self.announce(workspace.id(), "withdrawn".to_owned());
     }
 
-    fn adopt_settings(&self, spec: &WorkspaceSpec, own: Settings) -> Result<(), GenerationRefused> {
-        let current = self.0.current.snapshot();
-        let in_force = current.settings().workspaces.get(&spec.id);
-        if in_force.map_or(own.is_empty(), |in_force| *in_force == own) {
+    /// What a runtime says of a workspace becomes part of the generation in force.
+    async fn adopt_settings(
+        &self,
+        spec: &WorkspaceSpec,
+        labels: Settings,
+    ) -> Result<(), NotTakenOn> {
+        let known = self.0.current.snapshot();
+        if known.knows_workspace(&spec.id, &spec.tenant, &labels) {
             return Ok(());
         }
-        let next = |in_force: &Generation| in_force.with_workspace(&spec.id, &spec.tenant, own);
-        self.0.current.update(next).map(drop)
+        let (id, tenant) = (spec.id.clone(), spec.tenant.clone());
+        self.update(move |in_force| in_force.with_workspace(&id, &tenant, labels)).await
+    }
+
+    /// An update waits for others, and some of them wait for the disk: never on
+    /// the threads that serve requests.
+    async fn update(
+        &self,
+        next: impl FnOnce(&Generation) -> Result<Generation, GenerationRefused> + Send + 'static,
+    ) -> Result<(), NotTakenOn> {
+        let current = Arc::clone(&self.0.current);
+        let updated = tokio::task::spawn_blocking(move || current.update(next).map(drop)).await;
+        Ok(updated.map_err(|_panicked| NotTakenOn::Interrupted)??)
     }
 
     /// The runtime reports that a run began.

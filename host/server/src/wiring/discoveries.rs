@@ -34,7 +34,7 @@ impl Taker {
             match discovery {
                 Discovery::Found(found) => self.take_on(found).await,
                 Discovery::Withdrawn(id) if !self.configured.contains(&id) => {
-                    self.supervisor.withdrawn(&id);
+                    self.supervisor.withdrawn(&id).await;
                     self.backends.release(&id);
                 }
                 Discovery::Withdrawn(_) => {}
