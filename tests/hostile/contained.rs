@@ -9,7 +9,7 @@ use reprieve_core::{
     settings::{Settings, SettingsBook},
 };
 use reprieve_runtime::{Blame, Decided, Generation, Isolation, Limits, Owners, Terms};
-use reprieve_tests::{PolicyName, Stage, StageOptions};
+use reprieve_tests::{Stage, StageOptions};
 use serde_json::json;
 
 use crate::{
@@ -195,17 +195,16 @@ async fn a_fresh_instance_keeps_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_that_never_decides_convicts_nobody_and_is_asked_no_more() {
-    let fleet = json!({"do": "hurry"}).as_object().expect("an object").clone();
-    let stage = Stage::set(StageOptions {
-        policy: PolicyName::Unruly,
-        settings: SettingsBook { fleet: fleet.into(), ..SettingsBook::default() },
-        ..StageOptions::default()
-    })
-    .await;
+    let never = "(return (call $ruled (i32.const 3) (i64.const 10) (i32.const 0)))";
+    let undecided = load(&Guest { judge: never, ..GOOD }.component());
+    let stage = Stage::set(StageOptions::default()).await;
+    stage.current.update(|now| now.with_policy(undecided)).expect("a generation");
     let finding = stage.fail(1, ForwardFailure::Refused).await;
     assert_eq!(finding, Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY });
-    let looks = stage.reasons(1, 100).await;
+    let looks = stage.reasons(1, 100).await.iter().filter(|reason| *reason == "first").count();
+    assert_eq!(looks, 10, "in one chain");
     stage.pass(Duration::from_secs(20)).await;
-    assert_eq!(stage.reasons(1, 100).await.len(), looks.len(), "for as long as it said");
+    let later = stage.reasons(1, 100).await.iter().filter(|reason| *reason == "first").count();
+    assert_eq!(later, looks, "it is left alone for as long as the caller is");
     assert!(stage.restarts().is_empty());
 }

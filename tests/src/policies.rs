@@ -15,8 +15,6 @@ pub enum PolicyName {
     Default,
     TrustTheProbe,
     CountDebounce,
-    /// Does what its setting `do` says.
-    Unruly,
 }
 
 impl PolicyName {
@@ -25,7 +23,6 @@ impl PolicyName {
             Self::Default => "default.wasm",
             Self::TrustTheProbe => "trust-the-probe.wasm",
             Self::CountDebounce => "count-debounce.wasm",
-            Self::Unruly => "unruly.wasm",
         };
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policies").join(name)
     }
