@@ -44,7 +44,7 @@ pub struct PolicyConfig {
     pub compile_budget: Length<{ SECOND_MS }, { HOUR_MS }>,
     /// What a policy may ask: the interfaces of the contract. Default: all.
     #[schemars(with = "Vec<String>")]
-    pub grants: Option<Vec<GrantedInterface>>,
+    pub grants: Vec<GrantedInterface>,
     /// Keep instances and use them again, or make a fresh one for each call.
     pub isolation: IsolationMode,
     /// One judgement in so many is judged again in a fresh instance, to find
@@ -67,7 +67,7 @@ impl Default for PolicyConfig {
             keys: Vec::new(),
             golden: None,
             compile_budget: Length::clamped(Millis::from_secs(60)),
-            grants: None,
+            grants: granted_unless_said_otherwise(),
             isolation: IsolationMode::Warm,
             double_judgement: Count::clamped(u64::from(DOUBLE_JUDGEMENT)),
             limits: PolicyLimits::default(),
@@ -80,10 +80,7 @@ impl Default for PolicyConfig {
 impl PolicyConfig {
     /// On what terms a policy runs here.
     pub fn terms(&self) -> Terms {
-        let grants = match &self.grants {
-            None => Grants::default(),
-            Some(granted) => granted.iter().map(|granted| granted.0).collect(),
-        };
+        let grants: Grants = self.grants.iter().map(|granted| granted.0).collect();
         Terms {
             limits: self.limits.limits(),
             grants,
@@ -108,6 +105,12 @@ impl PolicyConfig {
         }
         Ok(())
     }
+}
+
+/// All that can be asked. The types are nothing that is asked: everybody has them.
+fn granted_unless_said_otherwise() -> Vec<GrantedInterface> {
+    let asked = Interface::ALL.iter().filter(|interface| **interface != Interface::Types);
+    asked.copied().map(GrantedInterface).collect()
 }
 
 /// What a change of a source leads to.
@@ -218,6 +221,7 @@ impl PolicyLimits {
 pub struct PolicyTrust {
     /// So many failures within `window` make it distrusted.
     pub failures: Count<1, { TrustLimits::MAX_FAILURES as u64 }>,
+    /// In which `failures` are counted.
     pub window: Length<{ SECOND_MS }, { 24 * HOUR_MS }>,
     /// How often a distrusted policy is tried.
     pub probe_every: Length<100, { HOUR_MS }>,
