@@ -95,7 +95,7 @@ async fn beside(neighbour: &Arc<Generation>, other: &Arc<Generation>) -> (u64, u
         (0..EACH).map(ask).collect::<Vec<_>>()
     };
     let (good, bad) = (start(neighbour), start(other));
-    tokio::time::sleep(FOR).await;
+    tokio::time::sleep_until(tokio::time::Instant::now() + FOR).await;
     stop.store(true, Ordering::Relaxed);
     let mut latencies = Vec::new();
     for task in good {

@@ -200,7 +200,7 @@ async fn run(swaps: u32) {
     let current = started(&registry).await;
     swap(&registry, &current, POLICIES[1]).await;
     let judges = Judges::start(&current);
-    tokio::time::sleep(WITHOUT_SWAPS).await;
+    tokio::time::sleep_until(tokio::time::Instant::now() + WITHOUT_SWAPS).await;
     let quiet = report("no swaps", &judges.end().await, WITHOUT_SWAPS);
 
     let judges = Judges::start(&current);
