@@ -39,6 +39,7 @@ pub fn reprieve() -> PathBuf {
 pub struct Program {
     state: tempfile::TempDir,
     base: String,
+    admin: String,
     mark: String,
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -59,7 +60,8 @@ impl Program {
         );
         std::fs::write(state.path().join("reprieve.toml"), config).unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { state, base: format!("http://127.0.0.1:{proxy}/workspaces"), mark, http }
+        let base = format!("http://127.0.0.1:{proxy}/workspaces");
+        Self { state, base, admin: format!("http://127.0.0.1:{admin}"), mark, http }
     }
 
     /// Of the state and the configuration.
@@ -72,6 +74,20 @@ impl Program {
         command.arg("run").arg("--config").arg(self.state.path().join("reprieve.toml"));
         command.arg("--state-dir").arg(self.state.path()).env(MARK, &self.mark);
         Running(command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap())
+    }
+
+    /// The operator's listener.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// The host's own token, once it has run.
+    pub fn admin_token(&self) -> String {
+        std::fs::read_to_string(self.state.path().join("admin.token")).unwrap()
+    }
+
+    pub fn state(&self) -> &Path {
+        self.state.path()
     }
 
     /// None: no host answers.

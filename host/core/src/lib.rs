@@ -9,11 +9,12 @@
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`trust`] (is a policy still
 //!   believed), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
-//!   cards), [`address`] (where a workspace may live), [`dependents`] (who follows
-//!   a restart)
+//!   cards), [`address`] (where a workspace may live), [`access`] (who may ask
+//!   what), [`dependents`] (who follows a restart)
 //! - the edges: [`ports`]
 
 pub mod a2a;
+pub mod access;
 pub mod address;
 pub mod card;
 pub mod decision;

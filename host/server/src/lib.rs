@@ -7,6 +7,7 @@
 //! - [`backend`]: who runs workspaces: child processes
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
+//! - [`serve`]: how both listen, with TLS or without
 //! - [`config`] and [`cli`]: how people start and read all this
 //! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
 //!
@@ -22,6 +23,7 @@ pub mod config;
 pub mod demo;
 pub mod policies;
 pub mod proxy;
+pub mod serve;
 pub mod store;
 pub mod supervisor;
 mod tls;

@@ -15,7 +15,10 @@ use super::{
     connection::StateArgs,
     output::{self, CAREFUL, GOOD, UsageError},
 };
-use crate::config::{Config, policy::PolicySource};
+use crate::{
+    config::{Config, policy::PolicySource},
+    tls,
+};
 
 /// Check a configuration and its policy without starting anything.
 #[derive(Args, Clone, Debug)]
@@ -43,6 +46,9 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let config = args.state.configuration()?;
     let source = PolicySource::choose(args.policy.as_deref(), &config);
     let policy = accepted(&config, &source)?;
+    if let Some(files) = &config.admin.tls {
+        tls::acceptor(&files.cert, &files.key).map_err(UsageError::of)?;
+    }
     let state_dir = args.state.folder_of(&config)?;
     let report = report(&config, &source, &policy, &state_dir.display().to_string());
     let text = if args.json { format!("{report:#}\n") } else { prose(&report) };

@@ -5,15 +5,20 @@
 //! 1, the thing that was asked says no; 2, the question was wrong (arguments,
 //! configuration, policy).
 
+mod audit;
 mod check;
 mod client;
 mod connection;
+mod context;
 mod decisions;
 mod explain;
+mod follow;
 mod logging;
 mod output;
 mod policy;
 mod run;
+mod table;
+mod token;
 mod welcome;
 mod workspaces;
 
@@ -76,6 +81,9 @@ enum Command {
     Hibernate(workspaces::VerbArgs),
     /// Start a hibernated workspace.
     Wake(workspaces::VerbArgs),
+    Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
+    Context(context::ContextArgs),
     Demo(demo::DemoArgs),
     Agent(agent::AgentArgs),
     /// Print the JSON Schema of reprieve.toml.
@@ -106,14 +114,17 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
         Command::Policy(args) => policy::policy(&args),
-        Command::Decisions(args) => decisions::decisions(&args),
-        Command::Explain(args) => decisions::explain(&args, now()),
+        Command::Decisions(args) => block_on(decisions::decisions(&args)),
+        Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
         Command::Pause(args) => block_on(workspaces::act(&args, Verb::Pause)),
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),
         Command::Hibernate(args) => block_on(workspaces::act(&args, Verb::Hibernate)),
         Command::Wake(args) => block_on(workspaces::act(&args, Verb::Wake)),
+        Command::Token(args) => block_on(token::token(&args)),
+        Command::Audit(args) => block_on(audit::audit(&args)),
+        Command::Context(args) => context::context(&args),
         Command::Demo(args) => block_on(async {
             let right = demo::run(args).await?;
             Ok(if right { output::OK } else { output::NO })

@@ -33,8 +33,8 @@ use reprieve_core::{
 };
 use schemars::JsonSchema;
 pub use sections::{
-    AdminConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig, LogFormat, LogLevel,
-    ProxyConfig, QueueConfig, TenantConfig,
+    AdminConfig, AdminTlsConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig,
+    LogFormat, LogLevel, ProxyConfig, QueueConfig, TenantConfig,
 };
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
@@ -141,10 +141,10 @@ impl Config {
                 warnings.push(format!("{place}: no workspace belongs to this tenant"));
             }
         }
-        if !self.admin.listen.ip().is_loopback() {
-            let place = self.place_of(&["admin", "listen"]);
+        if !self.admin.listen.ip().is_loopback() && self.admin.tls.is_none() {
+            let place = self.place_of(&["admin", "insecure"]);
             warnings.push(format!(
-                "{place}: the operator's listener is reachable from other machines; its token travels in clear text"
+                "{place}: INSECURE: the operator's listener is reachable from other machines and speaks plain HTTP; whoever listens in has every token"
             ));
         }
         warnings
@@ -155,6 +155,14 @@ impl Config {
         if self.proxy.listen == self.admin.listen && self.proxy.listen.port() != 0 {
             return Err(self
                 .refuse(&["admin", "listen"], "proxy.listen is the same; give each its own port"));
+        }
+        let admin = &self.admin;
+        if !admin.listen.ip().is_loopback() && admin.tls.is_none() && !admin.insecure {
+            let message = format!(
+                "{} is reachable from other machines: set admin.tls, or keep it on the loopback interface (admin.insecure = true takes the risk)",
+                admin.listen
+            );
+            return Err(self.refuse(&["admin", "listen"], &message));
         }
         if let Some(url) = &self.proxy.public_url
             && (!matches!(url.scheme(), "http" | "https") || url.query().is_some())
@@ -221,6 +229,10 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         self.state_dir.iter_mut().for_each(resolve);
+        if let Some(tls) = &mut self.admin.tls {
+            resolve(&mut tls.cert);
+            resolve(&mut tls.key);
+        }
         // A bare name may be a built-in policy's; see [`policy`].
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
@@ -244,7 +256,7 @@ impl Config {
             let Some(file) = &plane.ca_file else { continue };
             tls::authorities(file).map_err(|source| ConfigFailure::AuthoritiesUnusable {
                 place: self.place_of(&["control_planes", name, "ca_file"]),
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(())

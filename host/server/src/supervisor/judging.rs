@@ -211,6 +211,9 @@ impl Supervisor {
 
     async fn record(&self, mut decision: Decision, effect: String) {
         decision.effect = Some(effect);
+        if self.0.decisions.receiver_count() > 0 {
+            let _ = self.0.decisions.send(Arc::new(decision.clone()));
+        }
         self.0.ports.decisions.record(decision).await;
     }
 

@@ -13,6 +13,7 @@ use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
+    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -26,6 +27,7 @@ use reprieve_core::{
 };
 use reprieve_runtime::Generation;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -34,15 +36,17 @@ use self::{
     courier::ProxyCourier,
 };
 use crate::{
-    admin,
+    admin::{self, AdminLimits, AdminParts},
     backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
     policies::{self, BootOptions, Policies},
     proxy::{self, Deliverer, ProxyOptions},
+    serve::{ServeOptions, serve},
     store::{Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
+    tls,
 };
 
 /// Runtime events that wait to be looked at. A full channel delays the reports.
@@ -50,6 +54,9 @@ const EVENTS_KEPT: usize = 1_024;
 
 /// On top of the longest stop grace: what a start itself may take.
 const START_ALLOWANCE: Millis = Millis::from_secs(60);
+
+/// Connections of operators at once; more wait to be accepted.
+const MAX_ADMIN_CONNECTIONS: usize = 1_000;
 
 /// How long judgements and restarts that were begun may take to end when the
 /// host stops.
@@ -95,10 +102,11 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
     let (try_it, state_dir) = (options.try_it, options.state_dir.clone());
     let workspaces = options.config.workspaces.keys().cloned().collect();
     let containers = options.config.docker.enabled;
+    let admin_scheme = if options.config.admin.tls.is_some() { "https" } else { "http" };
     let host = Host::start(options).await?;
     cli::welcome(&Welcome {
-        proxy: base_url(host.proxy)?,
-        admin: base_url(host.admin)?,
+        proxy: base_url("http", host.proxy)?,
+        admin: base_url(admin_scheme, host.admin)?,
         state_dir,
         policy: host.policy.clone(),
         workspaces,
@@ -115,13 +123,7 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
         let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
-        if !config.admin.listen.ip().is_loopback() {
-            bail!(
-                "admin.listen {} is not on the loopback interface; the operator's listener speaks \
-                 plain HTTP and stays there",
-                config.admin.listen
-            );
-        }
+        let admin_tls = admin_tls(&config)?;
         let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
@@ -134,6 +136,7 @@ impl Host {
                 newest: config.decisions.capacity.get(),
                 max_age: config.decisions.retention.get(),
             },
+            audit_max_age: config.admin.audit_retention.get(),
         };
         let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
 
@@ -141,8 +144,8 @@ impl Host {
         let tokens = backends::tokens(&config, &key);
         let (events, runtime_events) = mpsc::channel(EVENTS_KEPT);
         let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
-        let runners = Runners::open(&site, &tokens, &base_url(proxy_at)?).await?;
-        let ports = ports(&config, clock, &store, &runners.backends, wrap_probe);
+        let runners = Runners::open(&site, &tokens, &base_url("http", proxy_at)?).await?;
+        let ports = ports(&config, Arc::clone(&clock), &store, &runners.backends, wrap_probe);
         let supervisor = Supervisor::new(ports, Arc::clone(policies.current()), behaviour(&config));
         for (id, workspace) in &config.workspaces {
             let address = runners.processes.run(id).map(|run| run.address);
@@ -154,16 +157,28 @@ impl Host {
 
         let stop = CancellationToken::new();
         tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
-        let operator = secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?;
-        let routers = [
-            (proxy_listener, proxy::router(Arc::new(supervisor.clone()), proxy_options(&config))),
-            (admin_listener, admin::router(supervisor.clone(), &operator)),
+        let admin_parts = AdminParts {
+            supervisor: supervisor.clone(),
+            store: store.clone(),
+            clock,
+            hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,
+            limits: admin_limits(&config),
+            stop: stop.clone(),
+        };
+        let proxy_options = proxy_options(&config);
+        let as_proxy = ServeOptions::from(&proxy_options);
+        let as_admin = ServeOptions {
+            max_connections: MAX_ADMIN_CONNECTIONS,
+            tls: admin_tls,
+            ..as_proxy.clone()
+        };
+        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options);
+        let listeners = [
+            (proxy_listener, proxy_router, as_proxy),
+            (admin_listener, admin::router(admin_parts), as_admin),
         ];
-        let servers = routers.map(|(listener, router)| {
-            let (options, stop) = (proxy_options(&config), stop.clone());
-            tokio::spawn(async move {
-                proxy::serve(listener, router, &options, stop.cancelled_owned()).await
-            })
+        let servers = listeners.map(|(listener, router, options)| {
+            tokio::spawn(serve(listener, router, options, stop.clone().cancelled_owned()))
         });
         Ok(Self {
             supervisor,
@@ -204,6 +219,32 @@ impl Host {
         if self.store.close().await.is_err() {
             tracing::error!("the last heartbeats and decisions could not be written down");
         }
+    }
+}
+
+/// None: plain HTTP, which other machines reach only if the configuration takes
+/// that risk.
+fn admin_tls(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
+    let admin = &config.admin;
+    match &admin.tls {
+        Some(files) => Ok(Some(tls::acceptor(&files.cert, &files.key).context("admin.tls")?)),
+        None if admin.listen.ip().is_loopback() || admin.insecure => Ok(None),
+        None => bail!(
+            "admin.listen {} is reachable from other machines: set admin.tls, or keep it on the \
+             loopback interface",
+            admin.listen
+        ),
+    }
+}
+
+fn admin_limits(config: &Config) -> AdminLimits {
+    let count = |count: u64| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+    };
+    AdminLimits {
+        requests_per_second: count(config.admin.requests_per_second.get()),
+        failures_per_minute: count(config.admin.failures_per_minute.get()),
     }
 }
 
@@ -320,14 +361,14 @@ fn workspace_spec(
     }
 }
 
-fn base_url(address: SocketAddr) -> anyhow::Result<Url> {
+fn base_url(scheme: &str, address: SocketAddr) -> anyhow::Result<Url> {
     // Who listens on every address is reached on the loopback one.
     let host = match address.ip() {
         ip if !ip.is_unspecified() => address.to_string(),
         ip if ip.is_ipv4() => format!("127.0.0.1:{}", address.port()),
         _ => format!("[::1]:{}", address.port()),
     };
-    Ok(Url::parse(&format!("http://{host}/"))?)
+    Ok(Url::parse(&format!("{scheme}://{host}/"))?)
 }
 
 async fn asked_to_stop() -> io::Result<()> {
