@@ -64,6 +64,11 @@ impl Program {
         Self { state, base, admin: format!("http://127.0.0.1:{admin}"), mark, http }
     }
 
+    /// Of the state and the configuration.
+    pub fn folder(&self) -> &Path {
+        self.state.path()
+    }
+
     pub fn start(&self) -> Running {
         let mut command = Command::new(reprieve());
         command.arg("run").arg("--config").arg(self.state.path().join("reprieve.toml"));

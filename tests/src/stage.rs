@@ -60,6 +60,7 @@ pub struct Stage {
     pub courier: Arc<FakeCourier>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
+    pub current: Arc<Current>,
     beat_every: Duration,
     silent: Arc<Mutex<HashSet<WorkspaceId>>>,
     started: usize,
@@ -90,13 +91,14 @@ impl Stage {
         };
         let current = Arc::new(Current::new(generation(options.policy, options.settings)));
         let behaviour = SupervisorOptions { jitter_per_mille: || 1_000, ..Default::default() };
-        let supervisor = Supervisor::new(ports, current, behaviour);
+        let supervisor = Supervisor::new(ports, Arc::clone(&current), behaviour);
         let mut stage = Self {
             supervisor,
             runtime,
             courier,
             store,
             clock,
+            current,
             beat_every: options.beat_every,
             silent: Arc::default(),
             started: 0,

@@ -3,6 +3,7 @@
 //!
 //! - [`proxy`]: requests in, answers out; knows the fleet only as a trait
 //! - [`supervisor`]: gathers evidence, asks the policy, carries out what it rules
+//! - [`policies`]: where policies come from, and which one judges
 //! - [`backend`]: who runs workspaces: child processes
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod policies;
 pub mod proxy;
 pub mod serve;
 pub mod store;

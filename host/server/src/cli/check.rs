@@ -6,7 +6,7 @@ use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 use clap::Args;
 use reprieve_core::settings::{Layer, Layers, Origin, Source};
 use reprieve_runtime::{
-    Engine, EngineOptions, Generation, GenerationRefused, LayerRefused, Limits, Policy, Problem,
+    Engine, EngineOptions, Generation, GenerationRefused, LayerRefused, Policy, Problem,
     SettingsRefused,
 };
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let config = args.state.configuration()?;
-    let source = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let source = PolicySource::choose(args.policy.as_deref(), &config);
     let policy = accepted(&config, &source)?;
     if let Some(files) = &config.admin.tls {
         tls::acceptor(&files.cert, &files.key).map_err(UsageError::of)?;
@@ -59,7 +59,8 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
 /// The policy, if it runs here and takes everybody's settings.
 fn accepted(config: &Config, source: &PolicySource) -> Result<Arc<Policy>, UsageError> {
     let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
-    let policy = engine.load(source.bytes(), Limits::default()).map_err(|failure| {
+    let bytes = source.bytes().map_err(UsageError::of)?;
+    let policy = engine.load(&bytes, config.policy.terms()).map_err(|failure| {
         UsageError::of(anyhow::Error::new(failure).context(format!("policy {}", source.name())))
     })?;
     let book = config.settings_book();

@@ -15,6 +15,7 @@ mod explain;
 mod follow;
 mod logging;
 mod output;
+mod policy;
 mod run;
 mod table;
 mod token;
@@ -47,6 +48,7 @@ use crate::{agent, config, demo};
 Examples:
   reprieve                              try it: three agents behind the proxy
   reprieve check --config reprieve.toml
+  reprieve policy inspect ./my-policy.wasm
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -65,6 +67,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Policy(policy::PolicyArgs),
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
@@ -110,6 +113,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
+        Command::Policy(args) => policy::policy(&args),
         Command::Decisions(args) => block_on(decisions::decisions(&args)),
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),

@@ -5,7 +5,7 @@
 //! - [`sections`], [`workspace`]: the keys, their defaults and their docs
 //! - [`units`]: values with a unit and a range
 //! - [`failure`]: messages that name file, line, key, value, range and remedy
-//! - [`policy`]: which component judges
+//! - [`policy`]: which component judges; [`policy_section`]: on what terms
 //! - [`state_dir`]: where state is kept if nobody says so
 //!
 //! What a policy's settings may hold is the policy's to say: here they are
@@ -13,6 +13,7 @@
 
 pub mod failure;
 pub mod policy;
+pub mod policy_section;
 pub mod sections;
 pub mod state_dir;
 pub mod units;
@@ -25,6 +26,7 @@ use std::{
 };
 
 pub use failure::{ConfigFailure, Place};
+pub use policy_section::{PolicyConfig, Watch};
 use reprieve_core::{
     ids::{TenantId, WorkspaceId},
     settings::SettingsBook,
@@ -32,7 +34,7 @@ use reprieve_core::{
 use schemars::JsonSchema;
 pub use sections::{
     AdminConfig, AdminTlsConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig,
-    LogFormat, LogLevel, PolicyConfig, ProxyConfig, QueueConfig, TenantConfig,
+    LogFormat, LogLevel, ProxyConfig, QueueConfig, TenantConfig,
 };
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
@@ -169,6 +171,9 @@ impl Config {
                 format!("{url} is not valid: must be an http or https URL without a query");
             return Err(self.refuse(&["proxy", "public_url"], &message));
         }
+        if let Err((key, message)) = self.policy.check() {
+            return Err(self.refuse(&["policy", key], &message));
+        }
         for (name, plane) in &self.control_planes {
             if let Err((key, message)) = plane.check() {
                 return Err(self.refuse(&["control_planes", name, key], &message));
@@ -232,6 +237,8 @@ impl Config {
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
+        self.policy.folder.iter_mut().for_each(resolve);
+        self.policy.golden.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
             plane.ca_file.iter_mut().for_each(resolve);

@@ -130,18 +130,6 @@ pub struct AdminTlsConfig {
     pub key: PathBuf,
 }
 
-/// What judges.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PolicyConfig {
-    /// A policy component, relative to this file, or the name of a built-in
-    /// policy. Default: the built-in policy `default`.
-    pub file: Option<PathBuf>,
-    /// Settings for the whole fleet. Which keys there are is the policy's to
-    /// say. Tenants and workspaces may have their own on top.
-    pub settings: Settings,
-}
-
 /// What concerns one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]

@@ -10,7 +10,12 @@ mod discoveries;
 mod secrets;
 
 use std::{
-    collections::BTreeMap, io, net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc,
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +25,7 @@ use reprieve_core::{
     ports::{Clock, Probe},
     time::Millis,
 };
-use reprieve_runtime::{Current, Engine, EngineOptions, Generation, Limits};
+use reprieve_runtime::Generation;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -36,6 +41,7 @@ use crate::{
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
+    policies::{self, BootOptions, Policies},
     proxy::{self, Deliverer, ProxyOptions},
     serve::{ServeOptions, serve},
     store::{Retention, Store, StoreOptions},
@@ -83,6 +89,7 @@ pub struct Host {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub policy: String,
+    pub policies: Policies,
     workspaces: Vec<WorkspaceId>,
     runners: Runners,
     store: Store,
@@ -120,10 +127,9 @@ impl Host {
         let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
-        let generation = load(&config, policy, state_dir.join(state_dir::CACHE)).await?;
-        let description = generation.policy().description();
-        let policy_name = format!("{} {}", description.name, description.version);
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
+        let policies = boot(&config, policy, &state_dir, &clock).await?;
+        let policy_name = policies.current().snapshot().policy().label().to_owned();
         let store_options = StoreOptions {
             queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
             retention: Retention {
@@ -140,8 +146,7 @@ impl Host {
         let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
         let runners = Runners::open(&site, &tokens, &base_url("http", proxy_at)?).await?;
         let ports = ports(&config, Arc::clone(&clock), &store, &runners.backends, wrap_probe);
-        let supervisor =
-            Supervisor::new(ports, Arc::new(Current::new(generation)), behaviour(&config));
+        let supervisor = Supervisor::new(ports, Arc::clone(policies.current()), behaviour(&config));
         for (id, workspace) in &config.workspaces {
             let address = runners.processes.run(id).map(|run| run.address);
             supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
@@ -151,6 +156,7 @@ impl Host {
         let runners = runners.follow(&supervisor, configured, &key);
 
         let stop = CancellationToken::new();
+        tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
         let admin_parts = AdminParts {
             supervisor: supervisor.clone(),
             store: store.clone(),
@@ -179,6 +185,7 @@ impl Host {
             proxy: proxy_at,
             admin: admin_at,
             policy: policy_name,
+            policies,
             workspaces: config.workspaces.keys().cloned().collect(),
             runners,
             store,
@@ -250,23 +257,24 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
-/// Compiles and checks the policy, and opens a session with everybody's
-/// settings.
-async fn load(
+/// The first policy: see [`policies::boot`].
+async fn boot(
     config: &Config,
-    policy: PolicySource,
-    cache_dir: PathBuf,
-) -> anyhow::Result<Generation> {
+    source: PolicySource,
+    state_dir: &Path,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Policies> {
     let (book, owners) = (config.settings_book(), config.owners());
-    let loaded = tokio::task::spawn_blocking(move || {
-        let options = EngineOptions { cache_dir: Some(cache_dir), ..EngineOptions::default() };
-        let engine = Engine::new(options)?;
-        let loaded = engine
-            .load(policy.bytes(), Limits::default())
-            .with_context(|| format!("policy {}", policy.name()))?;
-        anyhow::Ok(Generation::new(1, loaded, book, &owners)?)
-    });
-    loaded.await.context("the policy could not be loaded")?
+    let first = move |policy| Generation::new(1, policy, book.clone(), &owners);
+    let options = BootOptions {
+        config: &config.policy,
+        source,
+        state_dir,
+        cache_dir: state_dir.join(state_dir::CACHE),
+        clock: Arc::clone(clock),
+        first: Arc::new(first),
+    };
+    policies::boot(options).await
 }
 
 fn ports(
