@@ -8,7 +8,7 @@
 //! - **One order at a time, and each begins one run.** An order is on disk before
 //!   it leaves ([`record`]); one that nobody was told the outcome of is followed
 //!   up, never repeated while the daemon may be at it ([`orders`], [`making`]).
-//! - **Events are triggers** ([`events`], [`discovery`]), and so is the end of a
+//! - **Events are triggers** ([`events`], [`noting`], [`discovery`]), and so is the end of a
 //!   first process that this host can see ([`first_process`]). Whoever misses some
 //!   closes the gap with a list. A fleet that is well costs no inspects.
 //! - **Containers belong to their people.** A host that stops leaves them alone;
@@ -23,6 +23,7 @@ mod first_process;
 mod labels;
 mod making;
 mod names;
+mod noting;
 mod orders;
 mod recipe;
 mod record;
