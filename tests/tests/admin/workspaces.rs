@@ -131,3 +131,23 @@ async fn a_wish_whose_asker_goes_away_is_carried_out() {
     let again = supervisor.want_restart(&id, restart).await;
     assert_eq!(again, Some(Wish::Taken), "and nothing is in flight for ever");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_paused_is_not_woken() {
+    let desk = Desk::set().await;
+    for (case, verb, expected, restarts) in [
+        ("it is awake", "wake", 202, 0),
+        ("a pause", "pause", 202, 0),
+        ("it is paused", "wake", 409, 0),
+        ("back", "resume", 202, 1),
+        ("asleep", "hibernate", 202, 1),
+        ("awake", "wake", 202, 2),
+    ] {
+        let answer = desk.post(&format!("/workspaces/ws-1/{verb}"), HOSTS_OWN, &Value::Null).await;
+        assert_eq!(answer.status.as_u16(), expected, "{case}: {}", answer.body);
+        desk.pass(Millis::from_secs(60)).await;
+        assert_eq!(desk.stage.restarts().len(), restarts, "{case}");
+    }
+    let standing = desk.get("/workspaces/ws-1", HOSTS_OWN).await.body["standing"].clone();
+    assert_eq!(standing, "wanted");
+}
