@@ -88,6 +88,12 @@ impl Desk {
         secret
     }
 
+    pub(crate) async fn revoke(&self, name: &str) {
+        let (tokens, name) = (&self.stage.store.tokens, name.parse().unwrap());
+        let (_, digest) = tokens.get(&name).unwrap();
+        assert_eq!(tokens.revoke(&name, digest).await, Ok(true), "{name}");
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         self.stage.clock.now()
     }

@@ -103,7 +103,7 @@ async fn every_route_is_closed_to_who_shows_no_good_token() {
     let soon = desk.now() + Millis(1);
     let expired = desk.token_until("expired", Role::PolicyAdmin, &[], Some(soon)).await;
     let revoked = desk.token("revoked", Role::PolicyAdmin, &[]).await;
-    desk.stage.store.tokens.revoke(&"revoked".parse().unwrap()).await.unwrap();
+    desk.revoke("revoked").await;
     desk.pass(Millis(1)).await;
     for route in routes(&desk).await {
         for (case, token) in [

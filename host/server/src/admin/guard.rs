@@ -35,6 +35,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) token: TokenName,
+    /// Of the token itself: its name may be another's later.
+    pub(super) digest: TokenDigest,
     pub(super) grant: Grant,
     /// None: never.
     pub(super) expires: Option<UnixMillis>,

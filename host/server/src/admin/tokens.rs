@@ -199,8 +199,8 @@ async fn revoke(
         return Err(Problem::conflict("hosts own token", detail));
     }
     let unknown = || Problem::unknown("token", &name);
-    let record = admin.tokens().get(&name).ok_or_else(unknown)?;
-    if !caller.grant.covers(&record.grant) || !admin.tokens().revoke(&name).await? {
+    let (record, digest) = admin.tokens().get(&name).ok_or_else(unknown)?;
+    if !caller.grant.covers(&record.grant) || !admin.tokens().revoke(&name, digest).await? {
         return Err(unknown());
     }
     let before = Some(json!({"token": record.name, "role": record.grant.role,
