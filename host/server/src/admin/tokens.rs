@@ -28,7 +28,7 @@ use super::{
 use crate::store::{TokenNotCreated, TokenRecord};
 
 /// By it a token is recognised where it must not be: in a commit, in a log.
-const PREFIX: &str = "rpv_";
+pub(super) const PREFIX: &str = "rpv_";
 
 /// The name of the token in the state folder, which no other may have.
 pub(super) const HOSTS_OWN: &str = "admin";
