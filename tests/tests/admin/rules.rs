@@ -145,6 +145,15 @@ async fn every_route_is_closed_to_a_lower_role() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_host_that_cannot_write_lives_and_is_not_ready() {
+    let desk = Desk::set().await;
+    desk.stage.store.clone().close().await.unwrap();
+    assert_eq!(desk.ask(Method::GET, "/health", None, &[], "").await.status, StatusCode::OK);
+    let answer = desk.ask(Method::GET, "/readyz", None, &[], "").await;
+    assert_problem("/readyz", &answer, StatusCode::SERVICE_UNAVAILABLE);
+}
+
 /// The names that only who sees the tenant may read.
 fn tells_of_the_tenant(body: &Value) -> bool {
     let text = body.to_string();

@@ -170,6 +170,11 @@ impl Admin {
         &self.0.parts.store.queue
     }
 
+    /// The store takes what is written.
+    fn can_write(&self) -> bool {
+        !self.0.parts.store.health().is_failing
+    }
+
     fn rules(&self) -> &Rules {
         &self.0.rules
     }
