@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use axum::{Router, body::Body};
+use futures::FutureExt as _;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use reprieve_core::{
@@ -87,6 +88,12 @@ impl Desk {
         secret
     }
 
+    pub(crate) async fn revoke(&self, name: &str) {
+        let (tokens, name) = (&self.stage.store.tokens, name.parse().unwrap());
+        let (_, digest) = tokens.get(&name).unwrap();
+        assert_eq!(tokens.revoke(&name, digest).await, Ok(true), "{name}");
+    }
+
     pub(crate) fn now(&self) -> UnixMillis {
         self.stage.clock.now()
     }
@@ -115,6 +122,17 @@ impl Desk {
         let answer = self.router.clone().call(request).await.unwrap();
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         answer.into_body()
+    }
+
+    /// Asks, and hangs up at once: what hyper does with a request then.
+    pub(crate) async fn hang_up_on(&self, path: &str, token: &str) {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("/admin/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        assert!(self.router.clone().call(request).now_or_never().is_none(), "it takes a while");
     }
 
     /// `path` is below `/admin/v1`.

@@ -18,6 +18,8 @@ async fn a_request_that_waits_is_dropped_once_with_its_reason() {
     let path = format!("{QUEUE}/{item}/drop");
     for (case, reason, expected) in [
         ("no reason", " ", StatusCode::UNPROCESSABLE_ENTITY),
+        ("for a terminal", "sent\u{1b}[2Jtwice", StatusCode::UNPROCESSABLE_ENTITY),
+        ("two lines", "sent\ntwice", StatusCode::UNPROCESSABLE_ENTITY),
         ("a reason", "sent twice", StatusCode::OK),
         ("again", "another reason", StatusCode::OK),
     ] {

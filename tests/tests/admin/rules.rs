@@ -103,7 +103,7 @@ async fn every_route_is_closed_to_who_shows_no_good_token() {
     let soon = desk.now() + Millis(1);
     let expired = desk.token_until("expired", Role::PolicyAdmin, &[], Some(soon)).await;
     let revoked = desk.token("revoked", Role::PolicyAdmin, &[]).await;
-    desk.stage.store.tokens.revoke(&"revoked".parse().unwrap()).await.unwrap();
+    desk.revoke("revoked").await;
     desk.pass(Millis(1)).await;
     for route in routes(&desk).await {
         for (case, token) in [
@@ -143,6 +143,15 @@ async fn every_route_is_closed_to_a_lower_role() {
             assert_problem(&name, &route.asked_by(&desk, Some(token)).await, StatusCode::FORBIDDEN);
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_that_cannot_write_lives_and_is_not_ready() {
+    let desk = Desk::set().await;
+    desk.stage.store.clone().close().await.unwrap();
+    assert_eq!(desk.ask(Method::GET, "/health", None, &[], "").await.status, StatusCode::OK);
+    let answer = desk.ask(Method::GET, "/readyz", None, &[], "").await;
+    assert_problem("/readyz", &answer, StatusCode::SERVICE_UNAVAILABLE);
 }
 
 /// The names that only who sees the tenant may read.

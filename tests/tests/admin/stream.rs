@@ -1,13 +1,14 @@
 //! Decisions as they happen.
 
 use axum::body::Body;
+use http::StatusCode;
 use http_body_util::BodyExt as _;
 use reprieve_core::{
     access::Role,
     judgement::ForwardFailure,
     ports::{DecisionFilter, Decisions as _},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::desk::{Desk, HOSTS_OWN, TENANT};
 
@@ -43,8 +44,26 @@ async fn who_follows_hears_what_is_decided_about_his_workspaces() {
     assert_eq!((kind.as_str(), &decision["workspace"]), ("decision", &Value::from("ws-1")));
     assert_eq!(decision["record"]["id"], decision["id"], "the whole record is with it");
 
-    desk.stage.store.tokens.revoke(&"stranger".parse().unwrap()).await.unwrap();
+    desk.revoke("stranger").await;
     assert_eq!(next(&mut nothing).await, None, "who is let in no more is told no more");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_token_though_another_has_the_name() {
+    let desk = Desk::set().await;
+    let wanted = json!({"name": "a", "role": "viewer"});
+    let made = desk.post("/tokens", HOSTS_OWN, &wanted).await.body;
+    let mut old = desk.stream("/decisions/stream", made["token"].as_str().unwrap()).await;
+    let named = "a".parse().unwrap();
+    let (_, digest) = desk.stage.store.tokens.get(&named).unwrap();
+    desk.revoke("a").await;
+    let made = desk.post("/tokens", HOSTS_OWN, &wanted).await;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+    assert_eq!(next(&mut old).await, None, "it was let in with a token that is no more");
+
+    let revoked = desk.stage.store.tokens.revoke(&named, digest).await;
+    assert_eq!(revoked, Ok(false), "who revokes the old one does not hit the new one");
+    assert!(desk.stage.store.tokens.get(&named).is_some());
 }
 
 #[tokio::test(start_paused = true)]

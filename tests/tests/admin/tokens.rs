@@ -56,6 +56,39 @@ async fn nobody_makes_or_revokes_a_token_that_allows_more_than_his_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_with_an_end_makes_none_that_outlives_it() {
+    let desk = Desk::set().await;
+    let end = desk.now() + Millis(60_000);
+    let ending = desk.token_until("ending", Role::PolicyAdmin, &[], Some(end)).await;
+    for (name, lifetime, expected) in
+        [("never", None, 403), ("later", Some(60_001), 403), ("as-long", Some(60_000), 201)]
+    {
+        let mut wanted = json!({"name": name, "role": "viewer"});
+        if let Some(lifetime) = lifetime {
+            wanted["expires_in_ms"] = json!(lifetime);
+        }
+        let answer = desk.post("/tokens", &ending, &wanted).await;
+        assert_eq!(answer.status.as_u16(), expected, "{name}: {}", answer.body);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_in_the_wrong_place_is_not_on_record() {
+    let desk = Desk::set().await;
+    let made = desk.post("/tokens", HOSTS_OWN, &json!({"name": "a", "role": "viewer"})).await;
+    let secret = made.body["token"].as_str().unwrap();
+    let bare = secret.trim_start_matches("rpv_");
+    for target in [format!("/tokens/{secret}"), format!("/tokens/{bare}"), format!("/x/{bare}/y")] {
+        desk.ask(Method::DELETE, &target, Some(HOSTS_OWN), &[], "").await;
+    }
+    desk.post("/tokens", HOSTS_OWN, &json!({"name": "b", "role": "viewer", secret: 1})).await;
+    let record = desk.get("/audit", HOSTS_OWN).await.body;
+    assert_eq!(record["entries"].as_array().unwrap().len(), 5, "{record}");
+    assert_eq!(record["entries"][1]["target"], "/admin/v1/x/…/y", "{record}");
+    assert!(!record.to_string().contains(bare), "{record}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn several_flaws_are_named_at_once() {
     let desk = Desk::set().await;
     let body = json!({"name": "-", "role": "viewer", "tenants": ["a", "b c"], "expires_in_ms": 0});

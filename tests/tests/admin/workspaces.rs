@@ -1,7 +1,13 @@
 //! What is asked of workspaces, and what of it is on record.
 
+use futures::FutureExt as _;
 use http::{Method, StatusCode, header};
-use reprieve_core::access::Role;
+use reprieve_core::{
+    access::Role,
+    incident::{Standing, Wish},
+    judgement::RestartCause,
+    time::Millis,
+};
 use serde_json::{Value, json};
 
 use crate::desk::{Answer, Desk, HOSTS_OWN, TENANT};
@@ -93,4 +99,55 @@ async fn who_did_what_is_on_record_and_so_is_who_was_refused() {
     let routes: Vec<_> = seen.as_array().unwrap().iter().map(|e| e["status"].clone()).collect();
     assert_eq!(routes, [json!(202)], "{seen}");
     assert_eq!(desk.get("/audit", &stranger).await.body["entries"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hangs_up_leaves_nothing_half_done() {
+    let desk = Desk::set().await;
+    let path = "/workspaces/ws-1/restart";
+    desk.hang_up_on(path, HOSTS_OWN).await;
+    desk.pass(Millis::from_secs(60)).await;
+    let again = desk.post(path, HOSTS_OWN, &Value::Null).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.body);
+    desk.pass(Millis::from_secs(60)).await;
+    assert_eq!(desk.stage.restarts().len(), 2, "each was carried out");
+    let record = desk.get("/audit", HOSTS_OWN).await.body;
+    assert_eq!(record["entries"].as_array().unwrap().len(), 2, "and is on record: {record}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wish_whose_asker_goes_away_is_carried_out() {
+    let desk = Desk::set().await;
+    let (supervisor, id) = (desk.stage.supervisor.clone(), "ws-1".parse().unwrap());
+    let (restart, pause) = (RestartCause::Operator, Standing::Paused);
+    assert!(supervisor.want_restart(&id, restart).now_or_never().is_none());
+    desk.pass(Millis::from_secs(60)).await;
+    assert_eq!(desk.stage.restarts().len(), 1);
+    assert!(supervisor.rest(&id, pause).now_or_never().is_none());
+    desk.pass(Millis::from_secs(60)).await;
+    assert!(supervisor.bring_back(&id).now_or_never().is_none());
+    desk.pass(Millis::from_secs(60)).await;
+    assert_eq!(desk.stage.restarts().len(), 2, "one to restart it, one to bring it back");
+    let again = supervisor.want_restart(&id, restart).await;
+    assert_eq!(again, Some(Wish::Taken), "and nothing is in flight for ever");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_person_paused_is_not_woken() {
+    let desk = Desk::set().await;
+    for (case, verb, expected, restarts) in [
+        ("it is awake", "wake", 202, 0),
+        ("a pause", "pause", 202, 0),
+        ("it is paused", "wake", 409, 0),
+        ("back", "resume", 202, 1),
+        ("asleep", "hibernate", 202, 1),
+        ("awake", "wake", 202, 2),
+    ] {
+        let answer = desk.post(&format!("/workspaces/ws-1/{verb}"), HOSTS_OWN, &Value::Null).await;
+        assert_eq!(answer.status.as_u16(), expected, "{case}: {}", answer.body);
+        desk.pass(Millis::from_secs(60)).await;
+        assert_eq!(desk.stage.restarts().len(), restarts, "{case}");
+    }
+    let standing = desk.get("/workspaces/ws-1", HOSTS_OWN).await.body["standing"].clone();
+    assert_eq!(standing, "wanted");
 }

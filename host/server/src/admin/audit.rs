@@ -24,11 +24,16 @@ use super::{
     guard::{self, Caller},
     problem::Problem,
     route::{Access, Of, Route},
+    tokens,
 };
 use crate::store::{AuditEntry, AuditFilter, AuditRecord};
 
 /// The longest path that is put on record.
 const MAX_TARGET_CHARS: usize = 300;
+
+/// So many hex digits in a row are taken for a secret. An id of the host's own has
+/// dashes in between.
+const SECRET_HEX_DIGITS: usize = 32;
 
 /// The largest number that JSON's usual readers tell from its neighbours.
 const MAX_NUMBER: u64 = 1 << 53;
@@ -87,7 +92,7 @@ impl Witnessed {
             method: parts.method.clone(),
             peer: guard::peer(parts),
             route: parts.extensions.get().cloned(),
-            target: parts.uri.path().chars().take(MAX_TARGET_CHARS).collect(),
+            target: parts.uri.path().to_owned(),
         }
     }
 
@@ -111,10 +116,10 @@ impl Witnessed {
             who: self.who,
             peer: self.peer.map(|peer| peer.to_string()),
             route: format!("{} {}", self.method, self.route.as_ref().map_or("", |r| r.as_str())),
-            target: self.target,
+            target: target_of(admin, &self.target),
             tenant: note.tenant.or(self.tenant),
             status: status.as_u16(),
-            detail: note.reason.or(problem.map(|problem| problem.detail().to_owned())),
+            detail: note.reason.or(problem.map(|problem| masked(problem.detail(), |_| false))),
             before: note.before,
             after: note.after,
             left_out,
@@ -124,6 +129,34 @@ impl Witnessed {
         }
         answer
     }
+}
+
+/// A path as it is put on record.
+fn target_of(admin: &Admin, path: &str) -> String {
+    let is_known = |word: &str| {
+        word.parse().is_ok_and(|workspace| admin.supervisor().tenant_of(&workspace).is_some())
+    };
+    masked(path, is_known).chars().take(MAX_TARGET_CHARS).collect()
+}
+
+/// `text` without what may be a secret: who puts his token where a name belongs
+/// must not find it on record. What `is_known` is none.
+fn masked(text: &str, is_known: impl Fn(&str) -> bool) -> String {
+    let ends_word = |c: char| !(c.is_ascii_alphanumeric() || "-_.%".contains(c));
+    let mut shown = String::with_capacity(text.len());
+    for part in text.split_inclusive(ends_word) {
+        let word = part.trim_end_matches(ends_word);
+        match may_be_secret(word) && !is_known(word) {
+            true => shown.extend(["…", &part[word.len()..]]),
+            false => shown.push_str(part),
+        }
+    }
+    shown
+}
+
+fn may_be_secret(word: &str) -> bool {
+    let is_long = |hex: &str| hex.len() >= SECRET_HEX_DIGITS;
+    word.contains(tokens::PREFIX) || word.split(|c: char| !c.is_ascii_hexdigit()).any(is_long)
 }
 
 /// Which entries.

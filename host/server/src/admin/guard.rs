@@ -35,6 +35,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     pub(super) token: TokenName,
+    /// Of the token itself: its name may be another's later.
+    pub(super) digest: TokenDigest,
     pub(super) grant: Grant,
     /// None: never.
     pub(super) expires: Option<UnixMillis>,
@@ -59,11 +61,24 @@ impl<S: Sync> FromRequestParts<S> for Caller {
 pub(super) async fn guard(State(admin): State<Admin>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let mut witnessed = Witnessed::of(&parts);
-    let answer = match let_in(&admin, &mut parts, &mut witnessed).await {
-        Ok(()) => next.run(Request::from_parts(parts, body)).await,
-        Err(problem) => problem.into_response(),
+    if !changes(&parts.method) {
+        let answer = match let_in(&admin, &mut parts, &mut witnessed).await {
+            Ok(()) => next.run(Request::from_parts(parts, body)).await,
+            Err(problem) => problem.into_response(),
+        };
+        return witnessed.put_on_record(&admin, answer).await;
+    }
+    // Whoever hangs up has his request dropped where it stands. What changes
+    // something is done to its end and put on record all the same.
+    let supervisor = admin.supervisor().clone();
+    let whole = async move {
+        let answer = match let_in(&admin, &mut parts, &mut witnessed).await {
+            Ok(()) => next.run(Request::from_parts(parts, body)).await,
+            Err(problem) => problem.into_response(),
+        };
+        witnessed.put_on_record(&admin, answer).await
     };
-    witnessed.put_on_record(&admin, answer).await
+    supervisor.see_through(whole).await
 }
 
 async fn let_in(

@@ -1,24 +1,43 @@
-//! Whether the host lives: for load balancers and orchestrators, without a token.
+//! Whether the host lives, and whether it can take on anything: for load balancers
+//! and orchestrators, without a token.
 
+use axum::extract::State;
 use http::{Method, StatusCode};
 
 use super::{
+    Admin,
     api::Api,
+    problem::Problem,
     route::{Access, Route},
 };
 
 pub(super) fn routes(api: Api) -> Api {
-    ["/health", "/readyz"].into_iter().fold(api, |api, path| {
-        api.route(
-            Route::new(Method::GET, path, Access::Open, is_there)
-                .says("Whether the host answers.", "Needs no token, and tells nothing else.")
-                .answers_nothing(StatusCode::OK, "It does.")
-                .refuses(400, "There is a query."),
-        )
-    })
+    api.route(
+        Route::new(Method::GET, "/health", Access::Open, is_there)
+            .says("Whether the host answers.", "Needs no token, and tells nothing else.")
+            .answers_nothing(StatusCode::OK, "It does.")
+            .refuses(400, "There is a query."),
+    )
+    .route(
+        Route::new(Method::GET, "/readyz", Access::Open, is_ready)
+            .says(
+                "Whether the host can write down what it accepts.",
+                "Needs no token, and tells nothing else.",
+            )
+            .answers_nothing(StatusCode::OK, "It can.")
+            .refuses(400, "There is a query.")
+            .refuses(503, "The store cannot be written."),
+    )
 }
 
 /// The listener is served only once everything else runs.
 async fn is_there() -> StatusCode {
     StatusCode::OK
+}
+
+async fn is_ready(State(admin): State<Admin>) -> Result<StatusCode, Problem> {
+    match admin.can_write() {
+        true => Ok(StatusCode::OK),
+        false => Err(Problem::unavailable("the store cannot be written; the host's log says why")),
+    }
 }

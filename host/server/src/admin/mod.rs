@@ -170,6 +170,11 @@ impl Admin {
         &self.0.parts.store.queue
     }
 
+    /// The store takes what is written.
+    fn can_write(&self) -> bool {
+        !self.0.parts.store.health().is_failing
+    }
+
     fn rules(&self) -> &Rules {
         &self.0.rules
     }
@@ -195,10 +200,11 @@ impl Admin {
         let found = self.tokens().find(digest);
         if is_hosts_own && let Some(token) = hosts_own.name.clone() {
             let grant = Grant { role: Role::PolicyAdmin, tenants: Tenants::All };
-            return Some(Caller { token, grant, expires: None });
+            return Some(Caller { token, digest: *digest, grant, expires: None });
         }
         found.map(|record| Caller {
             token: record.name,
+            digest: *digest,
             grant: record.grant,
             expires: record.expires,
         })
@@ -216,10 +222,7 @@ impl Admin {
 
     /// Its token was not revoked and has not expired since it was let in.
     fn is_still_let_in(&self, caller: &Caller) -> bool {
-        let is_hosts_own = self.0.hosts_own.name.as_ref() == Some(&caller.token);
-        let is_kept =
-            || self.tokens().get(&caller.token).is_some_and(|record| record.grant == caller.grant);
-        (is_hosts_own || is_kept()) && caller.expires.is_none_or(|at| self.now() < at)
+        self.caller(&caller.digest).is_some() && caller.expires.is_none_or(|at| self.now() < at)
     }
 
     /// None: no room for one more refusal in the audit log; it is counted. Else

@@ -178,18 +178,21 @@ async fn drop_it(
     Named(id): Named<QueueId>,
     Body(Reason { reason }): Body<Reason>,
 ) -> Result<Response, Problem> {
-    if !(1..=MAX_REASON_CHARS).contains(&reason.trim().chars().count()) {
-        let message = format!("1 to {MAX_REASON_CHARS} characters");
+    let reason = reason.trim();
+    // It is shown on terminals.
+    let is_plain = !reason.chars().any(char::is_control);
+    if !is_plain || !(1..=MAX_REASON_CHARS).contains(&reason.chars().count()) {
+        let message = format!("1 to {MAX_REASON_CHARS} characters on one line");
         let flaw = Flaw { path: "reason".to_owned(), message };
         return Err(Problem::invalid("a reason is needed", vec![flaw]));
     }
     let before = entry(&admin, &workspace, &id).await?;
-    admin.queue().drop_waiting(&id, reason.trim()).await?;
+    admin.queue().drop_waiting(&id, reason).await?;
     let after = entry(&admin, &workspace, &id).await?;
     match &after.stage {
         EntryStage::Dropped { .. } => {
             let note = Note {
-                reason: Some(reason),
+                reason: Some(reason.to_owned()),
                 before: Some(json!({"stage": Item::from(before).stage})),
                 after: Some(json!({"stage": Stage::Dropped})),
                 ..Note::default()

@@ -28,7 +28,7 @@ use super::{
 use crate::store::{TokenNotCreated, TokenRecord};
 
 /// By it a token is recognised where it must not be: in a commit, in a log.
-const PREFIX: &str = "rpv_";
+pub(super) const PREFIX: &str = "rpv_";
 
 /// The name of the token in the state folder, which no other may have.
 pub(super) const HOSTS_OWN: &str = "admin";
@@ -50,7 +50,8 @@ pub(super) fn routes(api: Api) -> Api {
         Route::new(Method::POST, "/tokens", policy_admin(Of::Listed), create)
             .says(
                 "Makes a token.",
-                "It cannot allow more than the asker's own. It is in the answer, and nowhere \
+                "It cannot allow more than the asker's own, nor for longer, and is not revoked \
+                 with it. It is in the answer, and nowhere \
                  else: who loses it makes another one.",
             )
             .body::<NewToken>()
@@ -157,12 +158,21 @@ async fn create(
     }
     let secret = make();
     let now = admin.now();
+    let expires = lifetime.map(|lifetime| now + lifetime);
+    if caller.expires.is_some_and(|end| expires.is_none_or(|expires| expires > end)) {
+        return Err(Problem::forbidden(format!(
+            "token {} has an end, and cannot make a token that outlives it: give expires_in_ms, \
+             at most {}",
+            caller.token,
+            caller.expires.map_or(0, |end| now.age(end).0)
+        )));
+    }
     let record = TokenRecord {
         name,
         grant,
         created: now,
         created_by: caller.token,
-        expires: lifetime.map(|lifetime| now + lifetime),
+        expires,
         last_used: None,
     };
     let created = admin.tokens().create(record.clone(), TokenDigest::of(&secret)).await;
@@ -189,8 +199,8 @@ async fn revoke(
         return Err(Problem::conflict("hosts own token", detail));
     }
     let unknown = || Problem::unknown("token", &name);
-    let record = admin.tokens().get(&name).ok_or_else(unknown)?;
-    if !caller.grant.covers(&record.grant) || !admin.tokens().revoke(&name).await? {
+    let (record, digest) = admin.tokens().get(&name).ok_or_else(unknown)?;
+    if !caller.grant.covers(&record.grant) || !admin.tokens().revoke(&name, digest).await? {
         return Err(unknown());
     }
     let before = Some(json!({"token": record.name, "role": record.grant.role,

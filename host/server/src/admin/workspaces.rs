@@ -335,7 +335,16 @@ async fn carry_out(
     let supervisor = admin.supervisor();
     let wish = match verb {
         Verb::Restart => supervisor.want_restart(id, RestartCause::Operator).await,
-        Verb::Resume | Verb::Wake => supervisor.bring_back(id).await,
+        Verb::Resume => supervisor.bring_back(id).await,
+        // It is awake: to start it anew would be a restart.
+        Verb::Wake if before.standing == incident::Standing::Wanted => Some(Wish::Taken),
+        // As a request would: what a person paused stays paused.
+        Verb::Wake => {
+            supervisor.want_restart(id, RestartCause::Wake).await.map(|wish| match wish {
+                Wish::InFlight => Wish::Taken,
+                wish => wish,
+            })
+        }
         Verb::Pause => rested(supervisor.rest(id, incident::Standing::Paused).await),
         Verb::Hibernate => rested(supervisor.rest(id, incident::Standing::Hibernated).await),
     };

@@ -74,9 +74,9 @@ fn line(entry: &Entry, json: bool) -> String {
     let mut text = format!(
         "{} {:<12} {} {method:<6} {}",
         output::styled(FAINT, facts::date(UnixMillis(entry.at_ms)).trim_end_matches(" UTC")),
-        entry.who.as_deref().unwrap_or("-"),
+        output::plain(entry.who.as_deref().unwrap_or("-")),
         output::styled(style, &entry.status.to_string()),
-        entry.target,
+        output::plain(&entry.target),
     );
     if let (Some(before), Some(after)) = (&entry.before, &entry.after) {
         text += &format!("  {before} -> {after}");
@@ -84,10 +84,26 @@ fn line(entry: &Entry, json: bool) -> String {
         text += &format!("  {state}");
     }
     if let Some(detail) = &entry.detail {
-        text += &format!("  ({detail})");
+        text += &format!("  ({})", output::plain(detail));
     }
     if entry.left_out > 0 {
         text += &format!("  [{} refused attempts before it were left out]", entry.left_out);
     }
     text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_does_not_reach_the_terminal_as_it_is() {
+        let entry = json!({"number": 1, "at_ms": 0, "route": "POST /x", "target": "/x\u{1b}[2J",
+            "status": 404, "detail": "sent\r\ntwice"});
+        let entry: Entry = serde_json::from_value(entry).unwrap();
+        let shown = anstream::adapter::strip_str(&line(&entry, false)).to_string();
+        assert!(shown.contains("/x\\u{1b}[2J  (sent\\u{d}\\u{a}twice)"), "{shown:?}");
+    }
 }

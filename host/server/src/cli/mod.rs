@@ -150,8 +150,8 @@ fn act(command: Command) -> anyhow::Result<u8> {
 
 fn shown(bytes: &[u8]) -> anyhow::Result<u8> {
     let mut out = io::stdout().lock();
-    io::Write::write_all(&mut out, bytes)?;
-    io::Write::flush(&mut out)?;
+    io::Write::write_all(&mut out, bytes).map_err(output::NotPrinted::from)?;
+    io::Write::flush(&mut out).map_err(output::NotPrinted::from)?;
     Ok(output::OK)
 }
 

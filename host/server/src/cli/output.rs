@@ -43,11 +43,28 @@ fn chain(cause: &(dyn std::error::Error + 'static)) -> anyhow::Error {
     }
 }
 
+/// Standard output does not take what is written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output")]
+pub(crate) struct NotPrinted(#[from] io::Error);
+
 /// Writes to standard output, without colour codes where it is no terminal.
-pub(crate) fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> Result<(), NotPrinted> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.flush()
+    Ok(out.flush()?)
+}
+
+/// `text` from elsewhere, on one line and without what terminals obey.
+pub(crate) fn plain(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_control() {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+    }
+    shown
 }
 
 /// `text` in a style.
@@ -74,7 +91,7 @@ pub(crate) fn finish(result: anyhow::Result<u8>) -> ExitCode {
         Err(error) => error,
     };
     // Whoever read has seen enough: `reprieve decisions | head`.
-    if error.chain().any(is_broken_pipe) {
+    if error.chain().any(has_no_reader) {
         return ExitCode::from(OK);
     }
     let code = if error.is::<UsageError>() { USAGE } else { NO };
@@ -83,8 +100,10 @@ pub(crate) fn finish(result: anyhow::Result<u8>) -> ExitCode {
     ExitCode::from(code)
 }
 
-fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {
-    cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
+/// Only of our own output: a host that hangs up is no reader.
+fn has_no_reader(cause: &(dyn std::error::Error + 'static)) -> bool {
+    let printing = cause.downcast_ref::<NotPrinted>();
+    printing.is_some_and(|NotPrinted(error)| error.kind() == ErrorKind::BrokenPipe)
 }
 
 /// One sentence, then one line for each cause that adds something.
@@ -118,6 +137,11 @@ mod tests {
     }
 
     #[test]
+    fn a_terminal_obeys_nobody_elses_text() {
+        assert_eq!(plain("sent \u{1b}[2J\ntwice: é"), "sent \\u{1b}[2J\\u{a}twice: é");
+    }
+
+    #[test]
     fn a_usage_error_keeps_its_causes() {
         let inner = anyhow::anyhow!("line 3").context("refused");
         let error = anyhow::Error::new(UsageError::of(inner));
@@ -127,8 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_gone_away_is_no_error() {
-        let error = anyhow::Error::new(io::Error::from(ErrorKind::BrokenPipe)).context("printing");
-        assert!(error.chain().any(is_broken_pipe));
+    fn a_reader_that_has_gone_away_is_no_error_and_a_host_that_has_is_one() {
+        let broken = || io::Error::from(ErrorKind::BrokenPipe);
+        let printing = anyhow::Error::new(NotPrinted(broken())).context("printing");
+        assert!(printing.chain().any(has_no_reader));
+        let asking = anyhow::Error::new(broken()).context("no host answers");
+        assert!(!asking.chain().any(has_no_reader));
+        let full = anyhow::Error::new(NotPrinted(ErrorKind::StorageFull.into()));
+        assert!(!full.chain().any(has_no_reader));
     }
 }

@@ -81,6 +81,8 @@ pub struct StoreHealth {
     pub faults: u64,
     /// Decisions that could not be recorded.
     pub decisions_lost: u64,
+    /// What was to be written last was not, or the store is closed.
+    pub is_failing: bool,
 }
 
 /// The stores of one host. Cheap to clone: all clones are one store.
@@ -136,7 +138,11 @@ impl Store {
     }
 
     pub fn health(&self) -> StoreHealth {
-        StoreHealth { faults: self.writer.faults(), decisions_lost: self.decisions.lost() }
+        StoreHealth {
+            faults: self.writer.faults(),
+            decisions_lost: self.decisions.lost(),
+            is_failing: self.writer.is_failing(),
+        }
     }
 
     /// Forgets a workspace: its registration, signs and note. What it still had

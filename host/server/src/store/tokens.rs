@@ -79,9 +79,11 @@ impl TokenStore {
         found.cloned()
     }
 
-    pub fn get(&self, name: &TokenName) -> Option<TokenRecord> {
+    /// The token of this name, and which one it is: another may have it later.
+    pub fn get(&self, name: &TokenName) -> Option<(TokenRecord, TokenDigest)> {
         let held = self.held.read();
-        held.iter().find(|token| token.record.name == *name).map(|token| token.record.clone())
+        let found = held.iter().find(|token| token.record.name == *name);
+        found.map(|token| (token.record.clone(), token.digest))
     }
 
     /// By name.
@@ -117,17 +119,19 @@ impl TokenStore {
         }
     }
 
-    /// Nobody is let in with it any more. False: there is none of that name.
-    pub async fn revoke(&self, name: &TokenName) -> Result<bool, StoreFault> {
-        let (of, revoked, held) = (name.clone(), name.clone(), Arc::clone(&self.held));
+    /// Nobody is let in with it any more. False: there is none, or that name has
+    /// another one by now.
+    pub async fn revoke(&self, name: &TokenName, digest: TokenDigest) -> Result<bool, StoreFault> {
+        let (of, held) = (name.clone(), Arc::clone(&self.held));
         self.writer
             .write_then(
                 0,
                 move |connection| {
-                    let sql = "DELETE FROM tokens WHERE name = ?1";
-                    Ok(connection.prepare_cached(sql)?.execute([of.as_str()])? > 0)
+                    let sql = "DELETE FROM tokens WHERE name = ?1 AND digest = ?2";
+                    let mut statement = connection.prepare_cached(sql)?;
+                    Ok(statement.execute(params![of.as_str(), digest.0])? > 0)
                 },
-                move |_| held.write().retain(|token| token.record.name != revoked),
+                move |_| held.write().retain(|token| token.digest != digest),
             )
             .await
     }

@@ -8,7 +8,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use parking_lot::Mutex;
@@ -47,6 +47,8 @@ pub(super) struct Writer {
     orders: mpsc::Sender<Order>,
     room: Arc<Semaphore>,
     faults: Arc<AtomicU64>,
+    /// The newest batch could not be written, or none is any more.
+    failing: Arc<AtomicBool>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -55,11 +57,14 @@ impl Writer {
     pub(super) fn start(connection: Arc<Mutex<Connection>>, folder: Option<Folder>) -> Self {
         let (orders, received) = mpsc::channel(MAX_WAITING);
         let faults = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(run(received, connection, folder, Arc::clone(&faults)));
+        let failing = Arc::new(AtomicBool::new(false));
+        let (told, counted) = (Arc::clone(&failing), Arc::clone(&faults));
+        let task = tokio::spawn(run(received, connection, folder, counted, told));
         Self {
             orders,
             room: Arc::new(Semaphore::new(MAX_WAITING_KIB as usize)),
             faults,
+            failing,
             task: Arc::new(Mutex::new(Some(task))),
         }
     }
@@ -70,6 +75,10 @@ impl Writer {
 
     pub(super) fn faults(&self) -> u64 {
         self.faults.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
     }
 
     /// Runs `work` and returns when it is on disk.
@@ -127,8 +136,8 @@ async fn run(
     connection: Arc<Mutex<Connection>>,
     folder: Option<Folder>,
     faults: Arc<AtomicU64>,
+    failing: Arc<AtomicBool>,
 ) {
-    let mut failing = false;
     let mut received = Vec::with_capacity(MAX_BATCH);
     while orders.recv_many(&mut received, MAX_BATCH).await > 0 {
         let (mut batch, mut rooms, mut stop) = (Vec::new(), Vec::new(), false);
@@ -148,8 +157,7 @@ async fn run(
             Ok(Err(failure)) => Some(failure.to_string()),
             Err(panicked) => Some(panicked.to_string()),
         };
-        if failed.is_some() != failing {
-            failing = failed.is_some();
+        if failing.swap(failed.is_some(), Ordering::Relaxed) != failed.is_some() {
             let faults = faults.load(Ordering::Relaxed);
             match failed {
                 Some(failure) => tracing::error!(failure, faults, "the store cannot be written"),
@@ -161,6 +169,7 @@ async fn run(
             break;
         }
     }
+    failing.store(true, Ordering::Relaxed);
     drop(connection);
     drop(folder);
 }

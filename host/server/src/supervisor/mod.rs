@@ -213,6 +213,23 @@ impl Supervisor {
         self.0.tally.store_failed();
     }
 
+    /// Does `work` to its end, even if whoever asked for it goes away meanwhile;
+    /// [`Supervisor::stop`] waits for it. A caller that hangs up must leave
+    /// nothing half done.
+    pub(crate) async fn see_through<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        match self.0.tasks.spawn(work).await {
+            Ok(done) => done,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Nobody aborts it: the runtime itself ends, and this with it.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Runs in the background until it ends by itself or the host stops.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.0.tasks.spawn(task);

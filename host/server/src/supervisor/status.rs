@@ -163,8 +163,8 @@ impl Supervisor {
     /// A person, or a program on behalf of one, wants a restart. None: there is
     /// no such workspace.
     pub async fn want_restart(&self, workspace: &WorkspaceId, cause: RestartCause) -> Option<Wish> {
-        let workspace = self.workspace(workspace)?;
-        Some(self.wish(&workspace, cause).await)
+        let (supervisor, workspace) = (self.clone(), self.workspace(workspace)?);
+        Some(self.see_through(async move { supervisor.wish(&workspace, cause).await }).await)
     }
 
     /// Stops the workspace; nothing restarts it until it is resumed (or, if
@@ -174,13 +174,14 @@ impl Supervisor {
         workspace: &WorkspaceId,
         standing: Standing,
     ) -> Option<Result<(), Wish>> {
-        let workspace = self.workspace(workspace)?;
-        Some(self.put_to_rest(&workspace, standing).await)
+        let (supervisor, workspace) = (self.clone(), self.workspace(workspace)?);
+        let rested = async move { supervisor.put_to_rest(&workspace, standing).await };
+        Some(self.see_through(rested).await)
     }
 
     /// Brings a paused or hibernated workspace back.
     pub async fn bring_back(&self, workspace: &WorkspaceId) -> Option<Wish> {
-        let workspace = self.workspace(workspace)?;
-        Some(self.resume(&workspace).await)
+        let (supervisor, workspace) = (self.clone(), self.workspace(workspace)?);
+        Some(self.see_through(async move { supervisor.resume(&workspace).await }).await)
     }
 }
