@@ -58,7 +58,7 @@ async fn four_attempts_in_flight_are_four_counted_drops() {
         assert_eq!(wish, Wish::InFlight);
     }
     let drops = stage.supervisor.tally().counts().drops;
-    assert_eq!(drops.get("dead-verdict: in flight"), Some(&4), "{drops:?}");
+    assert_eq!(drops.get("dead-verdict: in-flight"), Some(&4), "{drops:?}");
     stage.pass(Duration::from_secs(120)).await;
     assert_eq!(stage.restarts().len(), 1);
 }

@@ -8,6 +8,7 @@
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
 //! - [`serve`]: how both listen, with TLS or without
+//! - [`telemetry`]: metrics, read from what the others know
 //! - [`config`] and [`cli`]: how people start and read all this
 //! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
 //!
@@ -26,5 +27,6 @@ pub mod proxy;
 pub mod serve;
 pub mod store;
 pub mod supervisor;
+pub mod telemetry;
 mod tls;
 pub mod wiring;

@@ -25,6 +25,7 @@ mod guard;
 mod health;
 mod incidents;
 mod limits;
+mod metrics;
 mod problem;
 mod queue;
 mod route;
@@ -120,6 +121,7 @@ fn all_routes(api: Api) -> Api {
     let api = decisions::routes(api);
     let api = queue::routes(api);
     let api = counts::routes(api);
+    let api = metrics::routes(api);
     let api = tokens::routes(api);
     let api = audit::routes(api);
     api.route(

@@ -19,7 +19,10 @@ use super::{
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
 };
-use crate::store::{EntryStage, QueueEntry};
+use crate::{
+    store::{EntryStage, QueueEntry},
+    supervisor::QueueDrop,
+};
 
 /// The longest reason for dropping a request.
 const MAX_REASON_CHARS: usize = 200;
@@ -187,7 +190,9 @@ async fn drop_it(
         return Err(Problem::invalid("a reason is needed", vec![flaw]));
     }
     let before = entry(&admin, &workspace, &id).await?;
-    admin.queue().drop_waiting(&id, reason).await?;
+    if admin.queue().drop_waiting(&id, reason).await? {
+        admin.supervisor().tally().queue_dropped(QueueDrop::Operator, 1);
+    }
     let after = entry(&admin, &workspace, &id).await?;
     match &after.stage {
         EntryStage::Dropped { .. } => {

@@ -42,7 +42,7 @@ pub use self::{
     folder::{DATABASE, StoreOpenFailure},
     heartbeats::HeartbeatStore,
     memory::MemoryStore,
-    queue::{EntryStage, QueueEntry, QueueStore},
+    queue::{Backlog, EntryStage, QueueEntry, QueueStore},
     restarts::RestartStore,
     tokens::{TokenNotCreated, TokenRecord, TokenStore},
     workspaces::WorkspaceStore,

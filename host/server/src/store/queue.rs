@@ -103,6 +103,21 @@ impl QueueStore {
             .await
     }
 
+    /// What waits, of all workspaces together.
+    pub async fn backlog(&self) -> Result<Backlog, StoreFault> {
+        let now = self.clock.now();
+        self.readers
+            .read(move |connection| {
+                let sql = "SELECT count(*), min(accepted) FROM queue_items WHERE stage = 0";
+                connection.prepare_cached(sql)?.query_row([], |found| {
+                    let oldest: Option<u64> = found.get(1)?;
+                    let oldest = oldest.map_or(Millis::ZERO, |at| UnixMillis(at).age(now));
+                    Ok(Backlog { depth: found.get(0)?, oldest })
+                })
+            })
+            .await
+    }
+
     /// Ends an item that waits as dropped. False: it does not wait (any more).
     pub async fn drop_waiting(&self, id: &QueueId, reason: &str) -> Result<bool, StoreFault> {
         let (id, reason, now) = (id.clone(), reason.to_owned(), self.clock.now());
@@ -352,6 +367,14 @@ fn depth(connection: &Connection, workspace: &WorkspaceId) -> rusqlite::Result<u
 
 fn count(rows: usize) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+/// What waits in all queues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    pub depth: u32,
+    /// Age of the oldest that waits. Zero: none does.
+    pub oldest: Millis,
 }
 
 /// A request on record, as far as operators see it.

@@ -176,6 +176,7 @@ impl Supervisor {
             });
             supervisor.0.surroundings.restarting(&of.who, false);
             if let Err(failure) = &outcome {
+                supervisor.0.tally.restart_failed(failure);
                 tracing::warn!(workspace = %of.id(), life = life.0, %failure, "restart failed");
                 supervisor.announce(of.id(), format!("restart failed: {failure}"));
             } else {

@@ -7,10 +7,10 @@ use reprieve_core::{
     ids::WorkspaceId,
     judgement::{ForwardFailure, RestartCause, Trigger},
     ports::QueueRefusal,
-    queue::{Ending, Item, NewItem, Priority, StoredAnswer, StoredRequest},
+    queue::{Ending, Item, MAX_ATTEMPTS, NewItem, Priority, StoredAnswer, StoredRequest},
 };
 
-use super::{Supervisor, tally::cause_name, workspace::Workspace};
+use super::{QueueDrop, Supervisor, tally::cause_name, workspace::Workspace};
 use crate::proxy::{DeliveryFailure, fleet::Route, headers::SYSTEM_CALLER};
 
 /// Items delivered in one go. More wait for the next sign of spare capacity.
@@ -74,8 +74,12 @@ impl Supervisor {
                     workspace.pace.lock().failed(self.now());
                     tracing::info!(workspace = %workspace.id(), item = %item.id, %failure,
                         attempts = item.attempts, "delivery failed");
-                    if self.0.ports.queue.put_back(&item.id, &failure.detail).await.is_err() {
-                        self.store_failed();
+                    match self.0.ports.queue.put_back(&item.id, &failure.detail).await {
+                        Err(_) => self.store_failed(),
+                        Ok(()) if item.attempts >= MAX_ATTEMPTS => {
+                            self.0.tally.queue_dropped(QueueDrop::AttemptsExhausted, 1);
+                        }
+                        Ok(()) => {}
                     }
                     return failure.failure;
                 }

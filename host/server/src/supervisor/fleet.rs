@@ -120,6 +120,7 @@ impl Fleet for Supervisor {
         heartbeat: Heartbeat,
     ) -> Result<(), ReportRefused> {
         let workspace = self.authenticated(workspace, token)?;
+        self.0.tally.beat();
         let life = heartbeat.life.unwrap_or_else(|| workspace.life());
         self.0.ports.heartbeats.beat(workspace.id(), life, self.now());
         self.sign(&workspace, life);

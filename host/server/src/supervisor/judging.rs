@@ -31,7 +31,7 @@ const RETRY_WHILE_RESTARTING: Millis = Millis::from_secs(5);
 const BLIND_AGAIN: Millis = Millis::from_secs(10);
 
 /// Blindness that lasts for so long is worth a person's attention.
-const BLIND_ALERT: Millis = Millis::from_secs(60);
+pub(super) const BLIND_ALERT: Millis = Millis::from_secs(60);
 
 /// A decision, as far as the host goes on with it.
 pub(super) struct Ruled {

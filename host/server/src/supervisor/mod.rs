@@ -19,6 +19,7 @@ mod judging;
 mod records;
 mod status;
 mod surroundings;
+mod survey;
 mod tally;
 mod timers;
 mod watching;
@@ -46,7 +47,8 @@ pub use self::{
     elsewhere::NotTakenOn,
     records::{Records, WorkspaceRecord},
     status::{IncidentStatus, WorkspaceStatus},
-    tally::{Counts, Tally},
+    survey::Standings,
+    tally::{BEYOND, Counts, QueueDrop, Tally},
     workspace::WorkspaceSpec,
 };
 use self::{surroundings::Surroundings, workspace::Workspace};
@@ -137,6 +139,7 @@ struct Inner {
     surroundings: Surroundings,
     probes: Semaphore,
     tally: Tally,
+    since: UnixMillis,
     events: broadcast::Sender<FleetEvent>,
     decisions: broadcast::Sender<Arc<Decision>>,
     /// Workspaces are watched; before it they are only taken on.
@@ -147,6 +150,7 @@ struct Inner {
 
 impl Supervisor {
     pub fn new(ports: Ports, current: Arc<Current>, options: SupervisorOptions) -> Self {
+        let since = ports.clock.now();
         Self(Arc::new(Inner {
             ports,
             options,
@@ -155,6 +159,7 @@ impl Supervisor {
             surroundings: Surroundings::default(),
             probes: Semaphore::new(MAX_PROBES),
             tally: Tally::default(),
+            since,
             events: broadcast::channel(EVENTS_KEPT).0,
             decisions: broadcast::channel(DECISIONS_KEPT).0,
             started: AtomicBool::new(false),

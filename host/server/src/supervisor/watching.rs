@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    Supervisor, WorkspaceSpec,
+    QueueDrop, Supervisor, WorkspaceSpec,
     witness::{Shown, WorkspaceWitness},
     workspace::{Live, Workspace},
 };
@@ -189,7 +189,10 @@ impl Supervisor {
             let max_age = self.0.options.max_queue_age;
             match self.0.ports.queue.drop_stale(max_age, self.now()).await {
                 Ok(0) => {}
-                Ok(dropped) => tracing::info!(dropped, "stale items left the queue"),
+                Ok(dropped) => {
+                    self.0.tally.queue_dropped(QueueDrop::Stale, dropped);
+                    tracing::info!(dropped, "stale items left the queue");
+                }
                 Err(_) => self.store_failed(),
             }
         }

@@ -196,6 +196,6 @@ impl Drop for ProbeBook<'_> {
     fn drop(&mut self) {
         let supervisor = &self.witness.supervisor;
         supervisor.0.surroundings.probed(self.outcome.is_none(), supervisor.now());
-        supervisor.0.tally.probed(self.outcome.map(|fault| fault.to_string()));
+        supervisor.0.tally.probed(self.outcome);
     }
 }

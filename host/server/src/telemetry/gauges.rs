@@ -1,0 +1,110 @@
+//! What is so at this moment.
+
+use std::collections::BTreeMap;
+
+use prometheus::Registry;
+use reprieve_core::{ids::TenantId, time::Millis};
+
+use super::families::{counter, gauge, gauges, registered, seconds};
+use crate::{
+    store::{Backlog, StoreHealth},
+    supervisor::{BEYOND, Standings, Supervisor},
+};
+
+/// Tenants with series of their own, the first by name. The rest are summed up as
+/// the tenant [`BEYOND`]: sums over tenants stay right, and the admin API still
+/// tells of each.
+const MAX_TENANTS: usize = 1_000;
+
+/// How far back the worst lateness counts: as far as the default policy looks.
+const LAG_WINDOW: Millis = Millis::from_secs(30);
+
+pub(super) fn of_workspaces(registry: &Registry, tenants: BTreeMap<TenantId, Standings>) {
+    let states = registered(
+        registry,
+        gauges("workspaces", "Workspaces, by what they are doing.", &["tenant", "state"]),
+    );
+    let restarting = registered(
+        registry,
+        gauges("restarts_in_flight", "Restarts that are being carried out.", &["tenant"]),
+    );
+    let blind = registered(
+        registry,
+        gauges("workspaces_blind", "Workspaces that cannot be seen.", &["tenant"]),
+    );
+    let alerts = registered(
+        registry,
+        gauges("alerts", "Workspaces that a person should look after.", &["alert"]),
+    );
+    let left_out = registered(
+        registry,
+        gauge("metrics_tenants_left_out", "Tenants without series of their own."),
+    );
+    left_out.set(integer(tenants.len().saturating_sub(MAX_TENANTS)));
+    let mut alerted = 0;
+    for (position, (tenant, standings)) in tenants.iter().enumerate() {
+        let tenant = if position < MAX_TENANTS { tenant.as_str() } else { BEYOND };
+        for (state, workspaces) in standings.states() {
+            states.with_label_values(&[tenant, state]).add(i64::from(workspaces));
+        }
+        restarting.with_label_values(&[tenant]).add(i64::from(standings.restarting));
+        blind.with_label_values(&[tenant]).add(i64::from(standings.blind));
+        alerted += i64::from(standings.blind_for_long);
+    }
+    alerts.with_label_values(&["blindness"]).set(alerted);
+}
+
+/// Of the generation in force. Those that still drain are alive, too: their number
+/// belongs here.
+pub(super) fn of_generations(registry: &Registry, supervisor: &Supervisor) {
+    let in_force = supervisor.generation_in_force();
+    let number = registered(
+        registry,
+        gauge(
+            "generation_number",
+            "Generations so far: each swap, of the policy or of settings, is one.",
+        ),
+    );
+    number.set(i64::try_from(in_force.number()).unwrap_or(i64::MAX));
+    let policy = registered(
+        registry,
+        gauges("policy_info", "Which policy is in force.", &["policy", "component"]),
+    );
+    let component = in_force.policy().digest().to_string();
+    policy.with_label_values(&[in_force.policy().label(), &component]).set(1);
+}
+
+pub(super) fn of_sight(registry: &Registry, supervisor: &Supervisor) {
+    let lag = registered(
+        registry,
+        seconds("loop_lag_seconds", "The worst lateness of the host's loop within 30 s."),
+    );
+    lag.set(supervisor.eyesight(LAG_WINDOW).loop_lag.as_duration().as_secs_f64());
+}
+
+pub(super) fn of_store(registry: &Registry, health: StoreHealth) {
+    let lost = registered(
+        registry,
+        counter("decisions_lost_total", "Decisions that could not be kept on record."),
+    );
+    lost.inc_by(health.decisions_lost);
+}
+
+pub(super) fn of_queue(registry: &Registry, backlog: &Backlog) {
+    let depth = registered(registry, gauge("queue_depth", "Queued requests that wait."));
+    depth.set(i64::from(backlog.depth));
+    let oldest = registered(
+        registry,
+        seconds("queue_oldest_age_seconds", "Age of the oldest that waits; 0: none does."),
+    );
+    oldest.set(backlog.oldest.as_duration().as_secs_f64());
+}
+
+pub(super) fn of_build(registry: &Registry) {
+    let build = registered(registry, gauges("build_info", "What runs.", &["version"]));
+    build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+}
+
+fn integer(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
