@@ -265,3 +265,25 @@ async fn another_method() -> Response {
     let detail = "there is no such method here; the header `Allow` names those that there are";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever opens a route wider changes this list, and is seen to.
+    #[test]
+    fn every_route_has_its_role() {
+        let (_, _, document) = all_routes(Api::new()).finish();
+        let document = serde_json::to_value(document).unwrap();
+        let mut routes = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let rule = |name: &str| operation[name].as_str().unwrap_or("-").to_owned();
+                let (role, of) = (rule("x-reprieve-role"), rule("x-reprieve-of"));
+                routes.push(format!("{path} {} {role} {of}", method.to_uppercase()));
+            }
+        }
+        routes.sort();
+        insta::assert_snapshot!(routes.join("\n"));
+    }
+}
