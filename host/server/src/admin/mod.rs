@@ -33,10 +33,7 @@ mod tokens;
 mod whoami;
 mod workspaces;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use axum::{
     Json, Router,
@@ -225,15 +222,9 @@ impl Admin {
         self.caller(&caller.digest).is_some() && caller.expires.is_none_or(|at| self.now() < at)
     }
 
-    /// None: no room for one more refusal in the audit log; it is counted. Else
-    /// how many were left out before.
-    fn room_on_record(&self, is_refused: bool) -> Option<u64> {
-        let left_out = &self.0.refusals_left_out;
-        if is_refused && !self.limits().has_room_for_refusal() {
-            left_out.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(left_out.swap(0, Ordering::Relaxed))
+    /// Refused attempts that the audit log left out since its newest entry.
+    fn left_out(&self) -> &AtomicU64 {
+        &self.0.refusals_left_out
     }
 }
 
