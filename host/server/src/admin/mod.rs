@@ -49,7 +49,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -60,6 +60,7 @@ use self::{
     limits::Limits,
     problem::Problem,
     route::{Access, Of, Route},
+    stream::Streams,
 };
 use crate::{
     store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
@@ -99,7 +100,7 @@ pub fn router(parts: AdminParts) -> Router {
         document,
         turn: Mutex::default(),
         refusals_left_out: AtomicU64::default(),
-        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
+        streams: Streams::default(),
         parts,
     }));
     router
@@ -138,7 +139,7 @@ struct Inner {
     limits: Limits,
     turn: Mutex<()>,
     refusals_left_out: AtomicU64,
-    streams: Arc<Semaphore>,
+    streams: Streams,
 }
 
 struct HostsOwn {
@@ -207,9 +208,8 @@ impl Admin {
         })
     }
 
-    /// None: as many streams are open as may be.
-    fn room_for_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// The host is told to stop.
