@@ -151,3 +151,19 @@ async fn what_a_person_paused_is_not_woken() {
     let standing = desk.get("/workspaces/ws-1", HOSTS_OWN).await.body["standing"].clone();
     assert_eq!(standing, "wanted");
 }
+
+#[tokio::test(start_paused = true)]
+async fn strangers_who_are_refused_hide_nobody_elses_refusal() {
+    let desk = Desk::set().await;
+    let viewer = desk.token("viewer", Role::Viewer, &[]).await;
+    for _ in 0..1_000 {
+        desk.get("/workspaces", "rpv_wrong").await;
+    }
+    desk.post("/workspaces/ws-1/pause", &viewer, &Value::Null).await;
+    let entries = desk.get("/audit", HOSTS_OWN).await.body["entries"].clone();
+    assert_eq!((&entries[0]["who"], &entries[0]["status"]), (&json!("viewer"), &json!(403)));
+    let left_out = entries[0]["left_out"].as_u64().unwrap();
+    let on_record = entries.as_array().unwrap().len() as u64 - 1;
+    assert!((1..100).contains(&on_record), "of one address only so many: {on_record}");
+    assert_eq!(on_record + left_out, 1_000, "and the others are counted");
+}

@@ -1,7 +1,7 @@
 //! `GET /audit`: who did what, when, with which outcome. And how entries come to
 //! be: [`Witnessed`] of every request, completed by handlers with a [`Note`].
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::atomic::Ordering};
 
 use axum::{
     Json,
@@ -105,12 +105,17 @@ impl Witnessed {
             || (status == StatusCode::NOT_FOUND && self.is_limited);
         let note = answer.extensions_mut().remove::<Note>().unwrap_or_default();
         let problem = answer.extensions_mut().remove::<Problem>();
-        let is_refused = status.is_client_error() || status.is_server_error();
         if !(is_denied || guard::changes(&self.method)) || status == StatusCode::TOO_MANY_REQUESTS {
             return answer;
         }
-        // Whoever is refused must not be able to fill the log.
-        let Some(left_out) = admin.room_on_record(is_refused) else { return answer };
+        // Whoever is refused must not be able to fill the log. What failed here
+        // may have changed something.
+        let is_refused = status.is_client_error();
+        if is_refused && !admin.limits().has_room_for_refusal(self.who.as_ref(), self.peer) {
+            admin.left_out().fetch_add(1, Ordering::Relaxed);
+            return answer;
+        }
+        let left_out = admin.left_out().swap(0, Ordering::Relaxed);
         let entry = AuditEntry {
             at: admin.now(),
             who: self.who,

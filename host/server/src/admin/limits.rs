@@ -39,7 +39,9 @@ impl Default for AdminLimits {
 pub(super) struct Limits {
     requests: Bounded<TokenName>,
     failures: Bounded<Network>,
-    refusals_on_record: Bounded<()>,
+    refusals_of_tokens: Bounded<TokenName>,
+    refusals_of_strangers: Bounded<Network>,
+    refusals_of_all_strangers: Bounded<()>,
 }
 
 /// Whom one address speaks for: of IPv6, one customer has a whole /64.
@@ -58,15 +60,24 @@ impl Network {
 }
 
 impl Limits {
-    /// Refused requests that the audit log takes within a minute.
-    const REFUSALS_PER_MINUTE: NonZeroU32 = NonZeroU32::new(120).unwrap();
+    /// Refused requests of one token that the audit log takes within a minute:
+    /// whoever is refused often hides nobody else's refusals.
+    const REFUSALS_PER_TOKEN: NonZeroU32 = NonZeroU32::new(120).unwrap();
+
+    /// Of one address without a token that is known.
+    const REFUSALS_PER_STRANGER: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+    /// Of all of those: addresses are many, and must not flush the log.
+    const REFUSALS_OF_STRANGERS: NonZeroU32 = NonZeroU32::new(300).unwrap();
 
     pub(super) fn new(limits: &AdminLimits) -> Self {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         Self {
             requests: Bounded::new(limits.requests_per_second, second, 2 * second),
             failures: Bounded::new(limits.failures_per_minute, minute, minute),
-            refusals_on_record: Bounded::new(Self::REFUSALS_PER_MINUTE, minute, minute),
+            refusals_of_tokens: Bounded::new(Self::REFUSALS_PER_TOKEN, minute, minute),
+            refusals_of_strangers: Bounded::new(Self::REFUSALS_PER_STRANGER, minute, minute),
+            refusals_of_all_strangers: Bounded::new(Self::REFUSALS_OF_STRANGERS, minute, minute),
         }
     }
 
@@ -80,9 +91,21 @@ impl Limits {
         self.failures.check(Network::of(peer.unwrap_or(Ipv6Addr::UNSPECIFIED.into())))
     }
 
-    /// There is room in the audit log for one more refusal.
-    pub(super) fn has_room_for_refusal(&self) -> bool {
-        self.refusals_on_record.check(()).is_ok()
+    /// There is room in the audit log for one more refusal of this token, or of
+    /// whoever shows none that is known.
+    pub(super) fn has_room_for_refusal(
+        &self,
+        token: Option<&TokenName>,
+        peer: Option<IpAddr>,
+    ) -> bool {
+        match token {
+            Some(token) => self.refusals_of_tokens.check(token.clone()).is_ok(),
+            None => {
+                let network = Network::of(peer.unwrap_or(Ipv6Addr::UNSPECIFIED.into()));
+                self.refusals_of_strangers.check(network).is_ok()
+                    && self.refusals_of_all_strangers.check(()).is_ok()
+            }
+        }
     }
 }
 

@@ -34,10 +34,7 @@ mod tokens;
 mod whoami;
 mod workspaces;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicU64};
 
 use axum::{
     Json, Router,
@@ -53,7 +50,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -64,6 +61,7 @@ use self::{
     limits::Limits,
     problem::Problem,
     route::{Access, Of, Route},
+    stream::Streams,
 };
 use crate::{
     store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
@@ -103,7 +101,7 @@ pub fn router(parts: AdminParts) -> Router {
         document,
         turn: Mutex::default(),
         refusals_left_out: AtomicU64::default(),
-        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
+        streams: Streams::default(),
         parts,
     }));
     router
@@ -143,7 +141,7 @@ struct Inner {
     limits: Limits,
     turn: Mutex<()>,
     refusals_left_out: AtomicU64,
-    streams: Arc<Semaphore>,
+    streams: Streams,
 }
 
 struct HostsOwn {
@@ -212,9 +210,8 @@ impl Admin {
         })
     }
 
-    /// None: as many streams are open as may be.
-    fn room_for_stream(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    fn streams(&self) -> &Streams {
+        &self.0.streams
     }
 
     /// The host is told to stop.
@@ -227,15 +224,9 @@ impl Admin {
         self.caller(&caller.digest).is_some() && caller.expires.is_none_or(|at| self.now() < at)
     }
 
-    /// None: no room for one more refusal in the audit log; it is counted. Else
-    /// how many were left out before.
-    fn room_on_record(&self, is_refused: bool) -> Option<u64> {
-        let left_out = &self.0.refusals_left_out;
-        if is_refused && !self.limits().has_room_for_refusal() {
-            left_out.fetch_add(1, Ordering::Relaxed);
-            return None;
-        }
-        Some(left_out.swap(0, Ordering::Relaxed))
+    /// Refused attempts that the audit log left out since its newest entry.
+    fn left_out(&self) -> &AtomicU64 {
+        &self.0.refusals_left_out
     }
 }
 
@@ -266,4 +257,26 @@ async fn nothing_here() -> Response {
 async fn another_method() -> Response {
     let detail = "there is no such method here; the header `Allow` names those that there are";
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever opens a route wider changes this list, and is seen to.
+    #[test]
+    fn every_route_has_its_role() {
+        let (_, _, document) = all_routes(Api::new()).finish();
+        let document = serde_json::to_value(document).unwrap();
+        let mut routes = Vec::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let rule = |name: &str| operation[name].as_str().unwrap_or("-").to_owned();
+                let (role, of) = (rule("x-reprieve-role"), rule("x-reprieve-of"));
+                routes.push(format!("{path} {} {role} {of}", method.to_uppercase()));
+            }
+        }
+        routes.sort();
+        insta::assert_snapshot!(routes.join("\n"));
+    }
 }

@@ -52,7 +52,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     let policy = PolicySource::choose(args.policy.as_deref(), &config);
     let state_dir = args.state.folder_of(&config)?;
     // The embedded configuration runs test agents, with which tricks can be shown.
-    let try_it = args.state.config.is_none() && !args.docker;
+    let try_it = args.state.config_file().is_none() && !args.docker;
     let options = wiring::HostOptions { config, policy, state_dir, try_it, wrap_probe: None };
     wiring::run(options).await?;
     Ok(output::OK)
