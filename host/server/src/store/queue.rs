@@ -1,5 +1,7 @@
 //! Accepted requests, on disk until they have ended and a day longer.
 
+mod entry;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,6 +17,8 @@ use reprieve_core::{
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
+pub use self::entry::{Backlog, EntryStage, QueueEntry};
+use self::entry::{SELECT_ENTRY, entry};
 use super::{readers::Readers, row, writer::Writer};
 
 /// Items that one statement ends or removes at most, so that none holds up the
@@ -367,62 +371,6 @@ fn depth(connection: &Connection, workspace: &WorkspaceId) -> rusqlite::Result<u
 
 fn count(rows: usize) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
-}
-
-/// What waits in all queues.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backlog {
-    pub depth: u32,
-    /// Age of the oldest that waits. Zero: none does.
-    pub oldest: Millis,
-}
-
-/// A request on record, as far as operators see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct QueueEntry {
-    pub id: QueueId,
-    pub workspace: WorkspaceId,
-    pub message_id: String,
-    pub priority: Priority,
-    pub accepted: UnixMillis,
-    pub attempts: u32,
-    pub last_failure: Option<String>,
-    pub decision: Option<DecisionId>,
-    pub stage: EntryStage,
-}
-
-/// Where it stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum EntryStage {
-    Waiting,
-    Taken,
-    Delivered { at: UnixMillis },
-    Dropped { at: UnixMillis, reason: String },
-}
-
-const SELECT_ENTRY: &str = "
-SELECT id, workspace, message_id, priority, accepted, attempts, last_failure, decision,
-       stage, ended, drop_reason FROM queue_items";
-
-fn entry(found: &Row<'_>) -> rusqlite::Result<QueueEntry> {
-    let stage = match (found.get::<_, u8>(8)?, found.get::<_, Option<String>>(10)?) {
-        (0, _) => EntryStage::Waiting,
-        (1, _) => EntryStage::Taken,
-        // The table's check admits nothing else.
-        (_, None) => EntryStage::Delivered { at: UnixMillis(found.get(9)?) },
-        (_, Some(reason)) => EntryStage::Dropped { at: UnixMillis(found.get(9)?), reason },
-    };
-    Ok(QueueEntry {
-        id: QueueId(found.get(0)?),
-        workspace: row::name(found, 1)?,
-        message_id: found.get(2)?,
-        priority: Priority(found.get(3)?),
-        accepted: UnixMillis(found.get(4)?),
-        attempts: found.get(5)?,
-        last_failure: found.get(6)?,
-        decision: found.get::<_, Option<String>>(7)?.map(DecisionId),
-        stage,
-    })
 }
 
 const SELECT_ITEM: &str = "
