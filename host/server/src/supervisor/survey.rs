@@ -1,6 +1,6 @@
 //! The whole fleet at a glance, by tenant.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 use reprieve_core::{
     evidence::Eyesight,
@@ -8,7 +8,7 @@ use reprieve_core::{
     incident::WorkspaceState,
     time::{Millis, UnixMillis},
 };
-use reprieve_runtime::Generation;
+use reprieve_runtime::Alive;
 
 use super::{Supervisor, judging::BLIND_ALERT};
 
@@ -73,9 +73,9 @@ impl Supervisor {
         tenants
     }
 
-    /// What decides now.
-    pub fn generation_in_force(&self) -> Arc<Generation> {
-        self.0.current.snapshot()
+    /// What decides now, first, and whatever else is alive.
+    pub fn generations(&self) -> Vec<Alive> {
+        self.0.current.alive()
     }
 
     /// How well the host has seen within so long.

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::Registry;
-use reprieve_core::{ids::TenantId, time::Millis};
+use prometheus::{IntGaugeVec, Registry};
+use reprieve_core::{ids::TenantId, time::Millis, trust::Trust};
+use reprieve_runtime::{Alive, Role};
 
 use super::families::{counter, gauge, gauges, registered, seconds};
 use crate::{
@@ -19,7 +20,19 @@ const MAX_TENANTS: usize = 1_000;
 /// How far back the worst lateness counts: as far as the default policy looks.
 const LAG_WINDOW: Millis = Millis::from_secs(30);
 
-pub(super) fn of_workspaces(registry: &Registry, tenants: BTreeMap<TenantId, Standings>) {
+/// How many cases of each there are that a person should look after.
+pub(super) fn alerts(registry: &Registry) -> IntGaugeVec {
+    registered(
+        registry,
+        gauges("alerts", "Workspaces or policies that a person should look after.", &["alert"]),
+    )
+}
+
+pub(super) fn of_workspaces(
+    registry: &Registry,
+    tenants: &BTreeMap<TenantId, Standings>,
+    alerts: &IntGaugeVec,
+) {
     let states = registered(
         registry,
         gauges("workspaces", "Workspaces, by what they are doing.", &["tenant", "state"]),
@@ -31,10 +44,6 @@ pub(super) fn of_workspaces(registry: &Registry, tenants: BTreeMap<TenantId, Sta
     let blind = registered(
         registry,
         gauges("workspaces_blind", "Workspaces that cannot be seen.", &["tenant"]),
-    );
-    let alerts = registered(
-        registry,
-        gauges("alerts", "Workspaces that a person should look after.", &["alert"]),
     );
     let left_out = registered(
         registry,
@@ -54,10 +63,7 @@ pub(super) fn of_workspaces(registry: &Registry, tenants: BTreeMap<TenantId, Sta
     alerts.with_label_values(&["blindness"]).set(alerted);
 }
 
-/// Of the generation in force. Those that still drain are alive, too: their number
-/// belongs here.
-pub(super) fn of_generations(registry: &Registry, supervisor: &Supervisor) {
-    let in_force = supervisor.generation_in_force();
+pub(super) fn of_generations(registry: &Registry, alive: &[Alive], alerts: &IntGaugeVec) {
     let number = registered(
         registry,
         gauge(
@@ -65,13 +71,40 @@ pub(super) fn of_generations(registry: &Registry, supervisor: &Supervisor) {
             "Generations so far: each swap, of the policy or of settings, is one.",
         ),
     );
-    number.set(i64::try_from(in_force.number()).unwrap_or(i64::MAX));
-    let policy = registered(
+    let policies = registered(
         registry,
         gauges("policy_info", "Which policy is in force.", &["policy", "component"]),
     );
-    let component = in_force.policy().digest().to_string();
-    policy.with_label_values(&[in_force.policy().label(), &component]).set(1);
+    let roles = registered(
+        registry,
+        gauges("generations", "Generations that are alive, by what they are there for.", &["role"]),
+    );
+    for role in [Role::InForce, Role::StandIn, Role::Draining] {
+        let those = alive.iter().filter(|generation| generation.role == role);
+        roles.with_label_values(&[role_name(role)]).set(integer(those.count()));
+    }
+    if let Some(in_force) = alive.iter().find(|generation| generation.role == Role::InForce) {
+        number.set(i64::try_from(in_force.number).unwrap_or(i64::MAX));
+        let component = in_force.component.to_string();
+        policies.with_label_values(&[&in_force.policy, &component]).set(1);
+    }
+    let distrusted = |generation: &&Alive| {
+        generation.role == Role::InForce && generation.conduct.trust != Trust::Trusted
+    };
+    let contradicts = |generation: &&Alive| {
+        generation.role != Role::Draining && generation.conduct.contradictions > 0
+    };
+    let alert = |code, those: usize| alerts.with_label_values(&[code]).set(integer(those));
+    alert("policy-distrusted", alive.iter().filter(distrusted).count());
+    alert("policy-contradicts-itself", alive.iter().filter(contradicts).count());
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::InForce => "in-force",
+        Role::StandIn => "stand-in",
+        Role::Draining => "draining",
+    }
 }
 
 pub(super) fn of_sight(registry: &Registry, supervisor: &Supervisor) {

@@ -18,8 +18,9 @@ use crate::{store::Store, supervisor::Supervisor};
 /// up is left out: no figure is better than a wrong one.
 pub async fn exposition(supervisor: &Supervisor, store: &Store) -> prometheus::Result<String> {
     let now = Registry::new();
-    gauges::of_workspaces(&now, supervisor.survey());
-    gauges::of_generations(&now, supervisor);
+    let alerts = gauges::alerts(&now);
+    gauges::of_workspaces(&now, &supervisor.survey(), &alerts);
+    gauges::of_generations(&now, &supervisor.generations(), &alerts);
     gauges::of_sight(&now, supervisor);
     gauges::of_store(&now, store.health());
     match store.queue.backlog().await {
