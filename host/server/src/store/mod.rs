@@ -18,6 +18,7 @@ mod readers;
 mod restarts;
 mod row;
 mod schema;
+mod settings;
 mod workspaces;
 mod writer;
 
@@ -41,6 +42,7 @@ pub use self::{
     memory::MemoryStore,
     queue::QueueStore,
     restarts::RestartStore,
+    settings::{AllApplied, ChangeFilter, MAX_CHANGES_LISTED, SettingsStore},
     workspaces::WorkspaceStore,
 };
 use self::{folder::Folder, readers::Readers, writer::Writer};
@@ -82,6 +84,7 @@ pub struct Store {
     pub heartbeats: Arc<HeartbeatStore>,
     pub decisions: Arc<DecisionLog>,
     pub workspaces: Arc<WorkspaceStore>,
+    pub settings: Arc<SettingsStore>,
     writer: Writer,
     interrupted: Arc<[(WorkspaceId, LifeId)]>,
     _housekeeping: Arc<AbortOnDropHandle<()>>,
@@ -187,6 +190,7 @@ impl Store {
             restarts: Arc::new(RestartStore::new(&writer, &clock, left.restarts)),
             memory: Arc::new(MemoryStore::new(&writer, left.notes)),
             workspaces: Arc::new(WorkspaceStore::new(&writer, &readers)),
+            settings: Arc::new(SettingsStore::new(&writer, &readers)),
             queue,
             heartbeats,
             decisions,
