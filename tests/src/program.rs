@@ -39,6 +39,7 @@ pub fn reprieve() -> PathBuf {
 pub struct Program {
     state: tempfile::TempDir,
     base: String,
+    operator: String,
     mark: String,
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -59,7 +60,9 @@ impl Program {
         );
         std::fs::write(state.path().join("reprieve.toml"), config).unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
-        Self { state, base: format!("http://127.0.0.1:{proxy}/workspaces"), mark, http }
+        let base = format!("http://127.0.0.1:{proxy}/workspaces");
+        let operator = format!("http://127.0.0.1:{admin}/admin/v1");
+        Self { state, base, operator, mark, http }
     }
 
     pub fn start(&self) -> Running {
@@ -69,6 +72,11 @@ impl Program {
         Running(command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap())
     }
 
+    /// Its configuration and its state.
+    pub fn folder(&self) -> &Path {
+        self.state.path()
+    }
+
     /// None: no host answers.
     pub async fn send(
         &self,
@@ -76,12 +84,36 @@ impl Program {
         path: &str,
         body: &Value,
     ) -> Option<(StatusCode, Value)> {
-        let request = Request::builder()
+        let request = Request::builder().method(method).uri(format!("{}/{path}", self.base));
+        self.exchange(request, body).await
+    }
+
+    /// Asks the operator's listener, with its token. None: no host answers.
+    pub async fn ask_operator(
+        &self,
+        method: Method,
+        path: &str,
+        if_match: Option<&str>,
+        body: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        let token = std::fs::read_to_string(self.state.path().join("admin.token")).ok()?;
+        let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}/{path}", self.base))
-            .header("content-type", "application/json")
-            .body(Full::from(body.to_string()))
-            .unwrap();
+            .uri(format!("{}/{path}", self.operator))
+            .header("authorization", format!("Bearer {}", token.trim()));
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        self.exchange(request, body).await
+    }
+
+    async fn exchange(
+        &self,
+        request: http::request::Builder,
+        body: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::from(body.to_string())).unwrap();
         let exchange = async {
             let answer = self.http.request(request).await.ok()?;
             let status = answer.status();

@@ -50,7 +50,8 @@ async fn an_address_that_no_backend_owns_must_be_public() {
 #[tokio::test(start_paused = true)]
 async fn the_operators_listener_is_closed_without_its_token() {
     let stage = Stage::set(StageOptions::default()).await;
-    let router = admin::router(stage.supervisor.clone(), "the-operators-token");
+    let router =
+        admin::router(stage.supervisor.clone(), stage.settings.clone(), "the-operators-token");
     for (case, method, path, token, expected) in [
         ("no token", "GET", "workspaces", None, StatusCode::UNAUTHORIZED),
         ("wrong token", "GET", "workspaces", Some("x"), StatusCode::UNAUTHORIZED),

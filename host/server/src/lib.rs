@@ -4,6 +4,7 @@
 //! - [`proxy`]: requests in, answers out; knows the fleet only as a trait
 //! - [`supervisor`]: gathers evidence, asks the policy, carries out what it rules
 //! - [`backend`]: who runs workspaces: child processes
+//! - [`settings`]: the policy's settings, changed while the host runs
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
 //! - [`config`] and [`cli`]: how people start and read all this
@@ -20,6 +21,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod proxy;
+pub mod settings;
 pub mod store;
 pub mod supervisor;
 mod tls;

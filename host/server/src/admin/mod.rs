@@ -1,6 +1,8 @@
 //! The operator's listener: `/admin/v1`. On the loopback interface, closed to
 //! whoever does not show the token of the state folder.
 
+mod settings;
+
 use std::sync::Arc;
 
 use axum::{
@@ -19,19 +21,21 @@ use reprieve_core::{
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
-use crate::supervisor::Supervisor;
+use crate::{settings::LiveSettings, supervisor::Supervisor};
 
 /// Everything that operators reach.
-pub fn router(supervisor: Supervisor, token: &str) -> Router {
+pub fn router(supervisor: Supervisor, settings: LiveSettings, token: &str) -> Router {
     let token: Arc<str> = token.into();
+    let settings = settings::router(settings);
     Router::new()
         .route("/admin/v1/workspaces", get(workspaces))
         .route("/admin/v1/workspaces/{id}", get(workspace))
         .route("/admin/v1/workspaces/{id}/{verb}", post(act))
         .route("/admin/v1/counts", get(counts))
+        .with_state(supervisor)
+        .merge(settings)
         .fallback(nothing_here)
         .layer(middleware::from_fn_with_state(token, authenticated))
-        .with_state(supervisor)
 }
 
 async fn authenticated(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {

@@ -70,6 +70,8 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(skip)]
     source: failure::Text,
+    #[serde(skip)]
+    file: Option<PathBuf>,
 }
 
 impl Config {
@@ -80,6 +82,7 @@ impl Config {
             .map_err(|source| ConfigFailure::Unreadable { file: file.to_owned(), source })?;
         let mut config = Self::parse(&file.display().to_string(), &text)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        config.file = Some(file.to_owned());
         config.resolve_paths(folder);
         config.read_token_files()?;
         Ok(config)
@@ -118,6 +121,16 @@ impl Config {
     /// Whose each workspace is.
     pub fn owners(&self) -> BTreeMap<WorkspaceId, TenantId> {
         self.workspaces.iter().map(|(id, of)| (id.clone(), of.tenant.clone())).collect()
+    }
+
+    /// The file that it was read from. None: it is the embedded one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The text that it was read from.
+    pub fn text(&self) -> &failure::Text {
+        &self.source
     }
 
     /// Where a key stands in the file, for messages about its value.
@@ -217,6 +230,7 @@ impl Config {
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
+        self.policy.settings_dir.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
         }

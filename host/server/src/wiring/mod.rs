@@ -33,7 +33,11 @@ use crate::{
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
     proxy::{self, Deliverer, ProxyOptions},
-    store::{Retention, Store, StoreOptions},
+    settings::{
+        self, LiveSettings, SettingsParts,
+        files::{FileSettings, FolderCache},
+    },
+    store::{AllApplied, Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
 };
 
@@ -71,6 +75,7 @@ impl std::fmt::Debug for HostOptions {
 #[derive(Debug)]
 pub struct Host {
     pub supervisor: Supervisor,
+    pub settings: LiveSettings,
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub policy: String,
@@ -106,37 +111,26 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
         let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
-        if !config.admin.listen.ip().is_loopback() {
-            bail!(
-                "admin.listen {} is not on the loopback interface; the operator's listener speaks \
-                 plain HTTP and stays there",
-                config.admin.listen
-            );
-        }
-        let admin_listener = bind(config.admin.listen, "admin.listen").await?;
+        let admin_listener = bind_admin(config.admin.listen).await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
-        let generation = load(&config, policy, state_dir.join(state_dir::CACHE)).await?;
+        let files = read_settings(&config).await?;
+        let cache_dir = state_dir.join(state_dir::CACHE);
+        let generation = load(&files, policy, cache_dir).await?;
         let description = generation.policy().description();
         let policy_name = format!("{} {}", description.name, description.version);
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
-        let store_options = StoreOptions {
-            queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
-            retention: Retention {
-                newest: config.decisions.capacity.get(),
-                max_age: config.decisions.retention.get(),
-            },
-        };
-        let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
+        let store = Store::open(&state_dir, store_options(&config), Arc::clone(&clock)).await?;
+        let applied = store.settings.applied().await?;
+        let current = Arc::new(Current::new(with_applied(generation, &applied, &files).await?));
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
         let tokens = backends::tokens(&config, &key);
         let (events, runtime_events) = mpsc::channel(EVENTS_KEPT);
         let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
         let runners = Runners::open(&site, &tokens, &base_url(proxy_at)?).await?;
-        let ports = ports(&config, clock, &store, &runners.backends, wrap_probe);
-        let supervisor =
-            Supervisor::new(ports, Arc::new(Current::new(generation)), behaviour(&config));
+        let ports = ports(&config, clock.clone(), &store, &runners.backends, wrap_probe);
+        let supervisor = Supervisor::new(ports, current.clone(), behaviour(&config));
         for (id, workspace) in &config.workspaces {
             let address = runners.processes.run(id).map(|run| run.address);
             supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
@@ -146,10 +140,20 @@ impl Host {
         let runners = runners.follow(&supervisor, configured, &key);
 
         let stop = CancellationToken::new();
+        let settings = LiveSettings::new(SettingsParts {
+            current,
+            supervisor: supervisor.clone(),
+            store: store.settings.clone(),
+            clock,
+            config: config.clone(),
+            files,
+            applied,
+        });
+        tokio::spawn(settings.clone().follow(stop.clone()));
         let operator = secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?;
         let routers = [
             (proxy_listener, proxy::router(Arc::new(supervisor.clone()), proxy_options(&config))),
-            (admin_listener, admin::router(supervisor.clone(), &operator)),
+            (admin_listener, admin::router(supervisor.clone(), settings.clone(), &operator)),
         ];
         let servers = routers.map(|(listener, router)| {
             let (options, stop) = (proxy_options(&config), stop.clone());
@@ -159,6 +163,7 @@ impl Host {
         });
         Ok(Self {
             supervisor,
+            settings,
             proxy: proxy_at,
             admin: admin_at,
             policy: policy_name,
@@ -198,6 +203,16 @@ impl Host {
     }
 }
 
+async fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    if !address.ip().is_loopback() {
+        bail!(
+            "admin.listen {address} is not on the loopback interface; the operator's listener \
+             speaks plain HTTP and stays there"
+        );
+    }
+    bind(address, "admin.listen").await
+}
+
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!(
@@ -207,14 +222,31 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
+async fn read_settings(config: &Config) -> anyhow::Result<FileSettings> {
+    let config = config.clone();
+    let read = move || FileSettings::read(&config, &mut FolderCache::default());
+    Ok(tokio::task::spawn_blocking(read).await.context("the settings could not be read")??)
+}
+
+/// What was applied to an earlier run of this host is in force again.
+async fn with_applied(
+    generation: Generation,
+    applied: &AllApplied,
+    files: &FileSettings,
+) -> anyhow::Result<Generation> {
+    let (applied, owners) = (applied.clone(), files.owners.clone());
+    let taken = move || settings::with_applied(generation, &applied, &owners);
+    tokio::task::spawn_blocking(taken).await.context("applied settings could not be checked")
+}
+
 /// Compiles and checks the policy, and opens a session with everybody's
 /// settings.
 async fn load(
-    config: &Config,
+    files: &FileSettings,
     policy: PolicySource,
     cache_dir: PathBuf,
 ) -> anyhow::Result<Generation> {
-    let (book, owners) = (config.settings_book(), config.owners());
+    let (book, owners) = (files.book.clone(), files.owners.clone());
     let loaded = tokio::task::spawn_blocking(move || {
         let options = EngineOptions { cache_dir: Some(cache_dir), ..EngineOptions::default() };
         let engine = Engine::new(options)?;
@@ -224,6 +256,16 @@ async fn load(
         anyhow::Ok(Generation::new(1, loaded, book, &owners)?)
     });
     loaded.await.context("the policy could not be loaded")?
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
+        retention: Retention {
+            newest: config.decisions.capacity.get(),
+            max_age: config.decisions.retention.get(),
+        },
+    }
 }
 
 fn ports(
