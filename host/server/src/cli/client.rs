@@ -9,6 +9,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use reprieve_core::ids::WorkspaceId;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use url::Url;
 
 /// The longest that the host may take. A restart is only begun, not waited for.
@@ -100,14 +101,44 @@ impl AdminClient {
         Ok(told.message.unwrap_or_else(|| format!("{} of {workspace}: accepted", verb.as_str())))
     }
 
+    /// Asks with a body, if there is one, and brings home whatever the host says.
+    /// `if_match`: the ETag that was seen.
+    pub(crate) async fn ask_json(
+        &self,
+        method: Method,
+        path: &str,
+        if_match: Option<&str>,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let mut request = self.request(method, path)?;
+        if let Some(etag) = if_match {
+            request = request.header(header::IF_MATCH, etag);
+        }
+        let body = match body {
+            Some(body) => {
+                request = request.header(header::CONTENT_TYPE, "application/json");
+                Full::from(body.to_string())
+            }
+            None => Full::default(),
+        };
+        let (status, body) = self.exchange(request.body(body)?).await?;
+        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
+    }
+
     async fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
+        let request = self.request(method, path)?.body(Full::default())?;
+        let (status, body) = self.exchange(request).await?;
+        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+    }
+
+    fn request(&self, method: Method, path: &str) -> anyhow::Result<http::request::Builder> {
         let url = self.base.join(path)?;
-        let request = Request::builder()
-            .method(method)
-            .uri(url.as_str())
-            .header(header::AUTHORIZATION, format!("Bearer {}", self.token))
-            .header(header::ACCEPT, "application/json")
-            .body(Full::<Bytes>::default())?;
+        let request = Request::builder().method(method).uri(url.as_str());
+        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        Ok(request.header(header::ACCEPT, "application/json"))
+    }
+
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
         let exchange = async {
             let client = Client::builder(TokioExecutor::new()).build_http();
             let answer = client.request(request).await.with_context(|| {
@@ -118,10 +149,23 @@ impl AdminClient {
             let body = body.map_err(anyhow::Error::from_boxed).context("the answer broke off")?;
             anyhow::Ok((status, body.to_bytes()))
         };
-        let (status, body) = tokio::time::timeout(TIMEOUT, exchange)
+        tokio::time::timeout(TIMEOUT, exchange)
             .await
-            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))??;
-        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
+            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))?
+    }
+}
+
+/// What a host answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    /// Null where the answer is no JSON.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn refusal(&self) -> anyhow::Error {
+        refusal(self.status, self.body.to_string().as_bytes())
     }
 }
 
@@ -140,7 +184,7 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use axum::{Json, Router, extract::Path, http::HeaderMap, routing};
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
 
