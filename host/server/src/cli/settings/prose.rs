@@ -262,10 +262,10 @@ mod tests {
              "undo_of": null},
         ]}));
         insta::assert_snapshot!(plain(&told), @r"
-        change 12: tenant acme 2025-11-24 16:00:00 UTC by ana
+        change 12: tenant acme 2025-11-24 16:00:00.000 UTC by ana
           why: slow imports
           settle: not applied -> 90s
-        change 13: tenant acme, undoes 12 2025-11-24 16:01:00 UTC by bob
+        change 13: tenant acme, undoes 12 2025-11-24 16:01:00.000 UTC by bob
           settle: 90s -> not applied
         ");
     }
