@@ -1,13 +1,15 @@
 //! What watching over containers costs, and how soon an exit is noticed, on a real
 //! Docker Engine of its own.
 //!
-//! `cargo xtask bench docker`; `REPRIEVE_CONTAINERS=20` for fewer than 200.
+//! `cargo xtask bench docker`; `--json FILE` keeps the figures for machines, too,
+//! `REPRIEVE_CONTAINERS=20` is for fewer than 200.
 //!
 //! - for 30 s, with a fleet that is well: CPU of the watcher and of `dockerd`,
 //!   inspects, memory; beside nobody, `docker events` alone, and a checker that
 //!   inspects each container every 10 s
 //! - 100 agents abort, one after the other: until the Engine reports it, until the
-//!   policy's first verdict on it, until DEAD, until the next run; beside the least
+//!   policy's first verdict on it, until DEAD, until the next run; once where the
+//!   containers' processes are seen, and once by events alone; beside the least
 //!   that anyone needs who follows events and then asks. An exit is at
 //!   the Engine's `FinishedAt`, a report at its event's `timeNano`, a verdict at
 //!   the decision's `at` and what it took, a run at `StartedAt`: all on this
@@ -24,6 +26,8 @@
 
 #[path = "docker/meter.rs"]
 mod meter;
+#[path = "docker/report.rs"]
+mod report;
 
 use std::{
     net::TcpListener,
@@ -52,7 +56,10 @@ use tokio::{
     time::{interval, sleep, timeout},
 };
 
-use crate::meter::{CountingSocket, Process, inspect, inspect_in_rounds};
+use crate::{
+    meter::{CountingSocket, Process, inspect, inspect_in_rounds},
+    report::{Exits, Report, Times, Watcher, percent},
+};
 
 const CONTAINERS: usize = 200;
 const EXITS: usize = 100;
@@ -63,6 +70,9 @@ const BETWEEN_EXITS: Duration = Duration::from_millis(500);
 const WATCHED_FOR: Duration = Duration::from_secs(30);
 /// Of the checker.
 const ROUND: Duration = Duration::from_secs(10);
+/// Who watches the process may know of its end before the Engine's shim has stamped
+/// it. Nothing else is judged about that container within so long.
+const STAMPED_LATE_MS: f64 = 100.0;
 /// Containers that are started at once.
 const STARTED_AT_ONCE: usize = 4;
 /// For the whole fleet to come up, or to come back.
@@ -91,49 +101,76 @@ async fn run() {
     eprintln!("{count} containers run");
     sleep(CALM).await;
 
-    let mut bills = Vec::new();
-    bills.push(fleet.bill("nobody", None, 0, sleep(WATCHED_FOR)).await.0);
+    let mut watchers = Vec::new();
+    watchers.push(fleet.bill("nobody", None, sleep(WATCHED_FOR)).await.0);
 
     let events = engine.docker_command().arg("events").stdout(Stdio::null()).spawn().unwrap();
     sleep(CALM).await;
     let watcher = Process::of(events.id().unwrap());
-    bills.push(fleet.bill("docker events", Some(watcher), 0, sleep(WATCHED_FOR)).await.0);
+    watchers.push(fleet.bill("docker events", Some(watcher), sleep(WATCHED_FOR)).await.0);
     end(events).await;
 
     let socket = engine.socket();
     let rounds = inspect_in_rounds(&socket, &fleet.ids, ROUND, WATCHED_FOR);
     let (mut bill, inspects) =
-        fleet.bill("inspect every 10 s", Some(Process::this()), 0, rounds).await;
+        fleet.bill("inspect every 10 s", Some(Process::this()), rounds).await;
     // This process is the checker, and more than that.
-    (bill.inspects, bill.resident_mib) = (inspects, None);
-    bills.push(bill);
+    (bill.inspects_per_s, bill.resident_mib) = (per_second(inspects), None);
+    watchers.push(bill);
 
     let looks = fleet.looks(&engine, LOOKS.min(count)).await;
 
     let counting = CountingSocket::before(socket, state.path().join("counting.sock"));
-    let host = Host::start(&engine, &counting, state.path(), port);
+    let host = Host::start(&engine, &counting, state.path(), port, true).await;
     host.until_online(count).await;
     eprintln!("the host watches over {count}");
     sleep(CALM).await;
     let (inspects_before, others_before) = counting.asked();
-    let watcher = Process::of(host.child.id().unwrap());
-    let (mut bill, ()) = fleet.bill("reprieve", Some(watcher), 0, sleep(WATCHED_FOR)).await;
+    let watcher = host.process;
+    let (mut bill, ()) = fleet.bill("reprieve", Some(watcher), sleep(WATCHED_FOR)).await;
     let (inspects, others) = counting.asked();
-    bill.inspects = inspects - inspects_before;
-    bills.push(bill);
-    print_bills(count, &bills);
-    println!("other questions of reprieve's in that time: {}", others - others_before);
+    bill.inspects_per_s = per_second(inspects - inspects_before);
+    bill.other_questions_per_s = Some(per_second(others - others_before));
+    watchers.push(bill);
+    let watched_for_s = WATCHED_FOR.as_secs_f64();
+    Report::print_watchers(count, watched_for_s, &watchers);
 
     let exits = fleet.exits(&engine, EXITS.min(count)).await;
-    let after = watcher.resident_mib();
-    end(host.child).await;
-    print_exits(&exits, looks, &host.state_dir);
-    println!("memory of reprieve after {} exits: {after:.1} MiB", exits.len());
+    let resident_after_exits_mib = watcher.resident_mib();
+    let state_dir = host.end().await;
+    let seen = Exits::of("by their processes and by events", &exits, looks, &state_dir);
+    seen.print();
+
+    let state = tempfile::tempdir().unwrap();
+    let counting = CountingSocket::before(engine.socket(), state.path().join("counting.sock"));
+    let host = Host::start(&engine, &counting, state.path(), port, false).await;
+    host.until_online(count).await;
+    sleep(CALM).await;
+    let exits = fleet.exits(&engine, EXITS.min(count)).await;
+    let state_dir = host.end().await;
+    let told = Exits::of("by events alone", &exits, Vec::new(), &state_dir);
+    told.print();
+
+    let report = Report {
+        machine: std::env::var(report::MACHINE).ok(),
+        containers: count,
+        watched_for_s,
+        watchers,
+        exits: vec![seen, told],
+        resident_after_exits_mib,
+    };
+    report.print_memory();
+    if let Some(file) = std::env::var_os(report::JSON) {
+        report.write(Path::new(&file));
+    }
+}
+
+fn per_second(count: u64) -> f64 {
+    as_f64(count) / WATCHED_FOR.as_secs_f64()
 }
 
 async fn end(mut child: Child) {
-    let pid = rustix::process::Pid::from_raw(child.id().unwrap().cast_signed()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    Process::of(child.id().unwrap()).ask_to_end();
     child.wait().await.unwrap();
 }
 
@@ -142,15 +179,6 @@ struct Fleet {
     names: Vec<String>,
     ids: Vec<String>,
     dockerd: Process,
-}
-
-/// What a watcher cost.
-struct Bill {
-    watcher: &'static str,
-    inspects: u64,
-    cpu: Option<Duration>,
-    dockerd_cpu: Duration,
-    resident_mib: Option<f64>,
 }
 
 impl Fleet {
@@ -165,27 +193,29 @@ impl Fleet {
             async move { engine.run(&agent).await }
         };
         let ids = stream::iter(names.iter().map(run)).buffered(STARTED_AT_ONCE).collect().await;
-        let dockerd = Process::named("dockerd", &engine.socket());
+        let dockerd = Process::named("dockerd", &engine.socket()).await;
         Self { names, ids, dockerd }
     }
 
-    /// What it costs while something lasts.
+    /// What it costs while something lasts, which is as long as the fleet is
+    /// watched.
     async fn bill<T>(
         &self,
-        watcher: &'static str,
+        name: &'static str,
         process: Option<Process>,
-        inspects: u64,
         lasts: impl Future<Output = T>,
-    ) -> (Bill, T) {
+    ) -> (Watcher, T) {
         let cpu = || (process.map(Process::cpu), self.dockerd.cpu());
         let (before, dockerd_before) = cpu();
         let outcome = lasts.await;
         let (after, dockerd_after) = cpu();
-        let bill = Bill {
-            watcher,
-            inspects,
-            cpu: after.zip(before).map(|(after, before)| after - before),
-            dockerd_cpu: dockerd_after - dockerd_before,
+        let part = |cpu| percent(cpu, WATCHED_FOR);
+        let bill = Watcher {
+            name,
+            inspects_per_s: 0.0,
+            other_questions_per_s: None,
+            cpu_percent: after.zip(before).map(|(after, before)| part(after - before)),
+            dockerd_cpu_percent: part(dockerd_after - dockerd_before),
             resident_mib: process.map(Process::resident_mib),
         };
         (bill, outcome)
@@ -289,27 +319,36 @@ async fn abort(state: &Value) {
     let _ = stream.read_to_end(&mut answer).await;
 }
 
-/// A host as an operator runs it.
+/// A host as an operator runs it, on the Engine's machine.
 struct Host {
+    /// Who started it in the Engine's namespaces; ends with it.
     child: Child,
+    process: Process,
     config: PathBuf,
     state_dir: PathBuf,
     admin: String,
 }
 
 impl Host {
-    fn start(engine: &Engine, socket: &CountingSocket, folder: &Path, port: u16) -> Self {
+    async fn start(
+        engine: &Engine,
+        socket: &CountingSocket,
+        folder: &Path,
+        port: u16,
+        watch_processes: bool,
+    ) -> Self {
         let (config, state_dir) = (folder.join("reprieve.toml"), folder.join("state"));
         let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
         let text = format!(
             "[proxy]\nlisten = \"{}:{port}\"\n[admin]\nlisten = \"{admin}\"\n\
-             [docker]\nenabled = true\nsocket = \"{}\"\n[log]\nlevel = \"warn\"\n\
+             [docker]\nenabled = true\nwatch_processes = {watch_processes}\nsocket = \"{}\"\n[log]\nlevel = \"warn\"\n\
              [policy.settings]\nsettle = \"1s\"\nrestart_debounce = \"1s\"\n",
             engine.host_ip(),
             socket.path().display()
         );
         std::fs::write(&config, text).unwrap();
-        let child = Command::new(reprieve())
+        let child = engine
+            .beside(reprieve())
             .args(["run", "--config"])
             .arg(&config)
             .arg("--state-dir")
@@ -319,7 +358,14 @@ impl Host {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        Self { child, config, state_dir, admin }
+        Self { child, process: Process::named("reprieve", &config).await, config, state_dir, admin }
+    }
+
+    /// Where what it wrote down is.
+    async fn end(mut self) -> PathBuf {
+        self.process.ask_to_end();
+        self.child.wait().await.unwrap();
+        self.state_dir
     }
 
     async fn until_online(&self, count: usize) {
@@ -355,62 +401,32 @@ struct Exit {
     began_again_ms: f64,
 }
 
-fn print_bills(count: usize, bills: &[Bill]) {
-    let seconds = WATCHED_FOR.as_secs_f64();
-    let percent = |cpu: Duration| 100.0 * cpu.as_secs_f64() / seconds;
-    let base = bills.iter().find(|bill| bill.watcher == "docker events").unwrap();
-    println!("\n{count} containers that are well, watched for {seconds} s; CPU in % of a core");
-    println!(
-        "| watcher | inspects/s | its CPU | x events | dockerd's CPU | x events | its memory |"
-    );
-    println!("|---|---|---|---|---|---|---|");
-    for bill in bills {
-        let ratio = |this: f64, other: f64| {
-            if other > 0.0 { format!("{:.1}", this / other) } else { "-".to_owned() }
+impl Exits {
+    /// From the exits to what came of them.
+    fn of(known: &'static str, exits: &[Exit], looks: Vec<f64>, state_dir: &Path) -> Self {
+        let reader = DecisionReader::open(state_dir).unwrap();
+        let newest = DecisionFilter { limit: MAX_DECISIONS, ..DecisionFilter::default() };
+        let decisions = reader.list(&newest).unwrap();
+        let of = |exit: &Exit, is_it: fn(&Decision) -> bool| {
+            let mut of = decisions.iter().filter(|one| one.workspace.as_str() == exit.workspace);
+            let found =
+                of.find(|one| millis(one.at) + STAMPED_LATE_MS > exit.ended_ms && is_it(one));
+            let found = found.unwrap_or_else(|| panic!("nothing about {}", exit.workspace));
+            millis(found.at) + as_f64(found.cost.total.0)
         };
-        let own = bill.cpu.map(percent);
-        println!(
-            "| {} | {:.1} | {} | {} | {:.2} | {} | {} |",
-            bill.watcher,
-            as_f64(bill.inspects) / seconds,
-            own.map_or("-".to_owned(), |own| format!("{own:.2}")),
-            own.map_or("-".to_owned(), |own| ratio(own, base.cpu.map_or(0.0, percent))),
-            percent(bill.dockerd_cpu),
-            ratio(percent(bill.dockerd_cpu), percent(base.dockerd_cpu)),
-            bill.resident_mib.map_or("-".to_owned(), |mib| format!("{mib:.1} MiB")),
-        );
-    }
-}
-
-fn print_exits(exits: &[Exit], looks: Vec<f64>, state_dir: &Path) {
-    let reader = DecisionReader::open(state_dir).unwrap();
-    let newest = DecisionFilter { limit: MAX_DECISIONS, ..DecisionFilter::default() };
-    let decisions = reader.list(&newest).unwrap();
-    // A decision's time is in whole milliseconds.
-    let of = |exit: &Exit, is_it: fn(&Decision) -> bool| {
-        let mut of = decisions.iter().filter(|one| one.workspace.as_str() == exit.workspace);
-        let found = of.find(|one| millis(one.at) + 1.0 > exit.ended_ms && is_it(one));
-        let found = found.unwrap_or_else(|| panic!("nothing about {}", exit.workspace));
-        millis(found.at) + as_f64(found.cost.total.0)
-    };
-    println!("\n{} exits, one after the other; ms", exits.len());
-    println!("| from, to | p50 | p90 | p99 | longest |");
-    println!("|---|---|---|---|---|");
-    let first = |one: &Decision| matches!(one.call, Call::Judge { .. });
-    let dead =
-        |one: &Decision| matches!(one.outcome, Outcome::Judged { verdict: Verdict::Dead, .. });
-    let all = |of: &dyn Fn(&Exit) -> f64| exits.iter().map(of).collect::<Vec<f64>>();
-    for (what, mut times) in [
-        ("exit, the Engine's event", all(&|exit| exit.reported_ms - exit.ended_ms)),
-        ("event, the answer to one inspect, without reprieve", looks),
-        ("event, first verdict", all(&|exit| of(exit, first) - exit.reported_ms)),
-        ("exit, first verdict", all(&|exit| of(exit, first) - exit.ended_ms)),
-        ("exit, DEAD after the second look", all(&|exit| of(exit, dead) - exit.ended_ms)),
-        ("exit, the next run", all(&|exit| exit.began_again_ms - exit.ended_ms)),
-    ] {
-        times.sort_by(f64::total_cmp);
-        let at = |percent: usize| times[(times.len() * percent).div_ceil(100).max(1) - 1];
-        println!("| {what} | {:.1} | {:.1} | {:.1} | {:.1} |", at(50), at(90), at(99), at(100));
+        let first = |one: &Decision| matches!(one.call, Call::Judge { .. });
+        let dead =
+            |one: &Decision| matches!(one.outcome, Outcome::Judged { verdict: Verdict::Dead, .. });
+        let all = |of: &dyn Fn(&Exit) -> f64| exits.iter().map(of).collect::<Vec<f64>>();
+        let times = [
+            ("exit, the Engine's event", all(&|exit| exit.reported_ms - exit.ended_ms)),
+            ("event, the answer to one inspect, without reprieve", looks),
+            ("exit, first verdict", all(&|exit| of(exit, first) - exit.ended_ms)),
+            ("exit, DEAD after the second look", all(&|exit| of(exit, dead) - exit.ended_ms)),
+            ("exit, the next run", all(&|exit| exit.began_again_ms - exit.ended_ms)),
+        ];
+        let times = times.into_iter().filter_map(|(what, each_ms)| Times::of(what, each_ms));
+        Self { known, count: exits.len(), times: times.collect() }
     }
 }
 

@@ -12,8 +12,8 @@ use reprieve_core::{
     ids::{LifeId, WorkspaceId},
     judgement::RestartCause,
     ports::{
-        Clock, LifeMark, Look, Probe, RestartFailure, RestartOrder, Restarter, RuntimeEvent,
-        RuntimeEventKind, Started,
+        Clock, LifeMark, Look, Probe, Report, RestartFailure, RestartOrder, Restarter,
+        RuntimeEvent, RuntimeEventKind, Started,
     },
     time::{Millis, UnixMillis},
 };
@@ -108,6 +108,22 @@ impl FakeRuntime {
         self.end(workspace, Status::Stopped);
     }
 
+    /// The same, and the report shows what a look would.
+    pub fn crash_in_sight(&self, workspace: &WorkspaceId) {
+        if let Some(run) = self.runs.lock().get_mut(workspace) {
+            (run.status, run.ended) = (Status::Stopped, Some(self.clock.now()));
+        }
+        self.show_an_end(workspace);
+    }
+
+    /// It reports an end of the run, whether that has ended or not.
+    pub fn show_an_end(&self, workspace: &WorkspaceId) {
+        let ended = Some(Millis::default());
+        let sighting = Sighting { ended, ..Sighting::bare(Status::Stopped) };
+        let report = Report { sighting, at: self.clock.now() };
+        self.tell(workspace, RuntimeEventKind::Stopped, Some(report));
+    }
+
     /// Somebody removes it with everything that the runtime knew of it.
     pub fn remove(&self, workspace: &WorkspaceId) {
         self.end(workspace, Status::Missing);
@@ -150,8 +166,13 @@ impl FakeRuntime {
     }
 
     fn report(&self, workspace: &WorkspaceId, kind: RuntimeEventKind) {
+        self.tell(workspace, kind, None);
+    }
+
+    fn tell(&self, workspace: &WorkspaceId, kind: RuntimeEventKind, report: Option<Report>) {
         let mark = self.runs.lock().get(workspace).map(|run| mark(run.mark));
-        let event = RuntimeEvent { workspace: workspace.clone(), kind, mark, address: None };
+        let workspace = workspace.clone();
+        let event = RuntimeEvent { workspace, kind, mark, address: None, report };
         self.events.try_send(event).expect("room for an event");
     }
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use reprieve_core::{
     evidence::{ProbeFault, Status},
@@ -20,7 +20,9 @@ use reprieve_server::{
     clock::HostClock,
     config::Secret,
 };
-use reprieve_tests::control_plane::{Call, Fault, MockControlPlane};
+use reprieve_tests::control_plane::{
+    AUTHORITY, Call, Certificate, Fault, MockControlPlane, STRANGER,
+};
 use tokio::{
     sync::mpsc,
     time::{interval, timeout},
@@ -178,6 +180,56 @@ async fn the_token_is_needed_and_shown_nowhere() {
     assert!(matches!(&refused, RestartFailure::Refused { detail } if detail.contains("token")));
     assert!(!refused.to_string().contains(TOKEN), "{refused}");
     assert_eq!(mock.orders(), []);
+}
+
+/// The control plane shows that certificate, and the backend trusts whom the file
+/// names.
+async fn over_https(
+    certificate: Certificate,
+    ca_file: Option<&Path>,
+) -> (MockControlPlane, ControlPlane) {
+    let mock = MockControlPlane::start_with(certificate).await;
+    mock.require_token(TOKEN);
+    mock.start_by_hand(&ws());
+    let (mut options, _events) = options(mock.url());
+    options.ca_file = ca_file.map(Path::to_owned);
+    (mock, ControlPlane::new(options).unwrap())
+}
+
+#[tokio::test]
+async fn over_https_the_authority_that_the_operator_names_is_trusted() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    // Several may vouch, and such a file often holds words for people, too.
+    std::fs::write(&ca_file, [STRANGER, b"# ours\n", AUTHORITY].concat()).unwrap();
+    let (mock, plane) = over_https(Certificate::Here, Some(&ca_file)).await;
+    let before = plane.look(&ws()).await.unwrap();
+    assert_eq!(before.sighting.status, Status::Running);
+    let started = plane.restart(&order(1)).await.unwrap();
+    assert_ne!(started.mark, before.mark);
+    assert_eq!((mock.count(Call::Stop), mock.count(Call::Start)), (1, 1));
+}
+
+#[tokio::test]
+async fn over_https_whoever_is_not_trusted_is_told_nothing_and_no_death_comes_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca_file = folder.path().join("ca.pem");
+    std::fs::write(&ca_file, AUTHORITY).unwrap();
+    let ours = Some(&*ca_file);
+    for (case, certificate, trusted, words) in [
+        ("the authority is unknown", Certificate::HereByAStranger, ours, "UnknownIssuer"),
+        ("it is for somebody else", Certificate::Elsewhere, ours, "not valid for name"),
+        ("the machine does not know it", Certificate::Here, None, "UnknownIssuer"),
+    ] {
+        let (mock, plane) = over_https(certificate, trusted).await;
+        assert_eq!(plane.look(&ws()).await.unwrap_err(), ProbeFault::Unreachable, "{case}");
+        let refused = plane.restart(&order(1)).await.unwrap_err();
+        assert!(matches!(refused, RestartFailure::Refused { .. }), "{case}: {refused}");
+        for part in ["nothing was ordered", "certificate is not trusted", "ca_file", words] {
+            assert!(refused.to_string().contains(part), "{case}: {refused} lacks {part:?}");
+        }
+        assert_eq!((mock.looks(), mock.orders()), (0, vec![]), "{case}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use regex::{Regex, RegexBuilder};
 use reprieve_core::{
     evidence::Status,
     ids::{LifeId, Revision, WorkspaceId},
@@ -19,19 +20,20 @@ use reprieve_server::{
     },
     clock::HostClock,
 };
-use reprieve_tests::engine::{ContainerSpec, Engine};
+use reprieve_tests::engine::{ContainerSpec, Engine, is_wanted};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{UnixListener, UnixStream},
+    process::Command,
     sync::mpsc,
     time::timeout,
 };
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const COMPOSE: &str = include_str!("../../docs/examples/docker/compose.yaml");
+const DOCKERFILE: &str = include_str!("../../docs/examples/docker/Dockerfile");
+const TOOLCHAIN: &str = include_str!("../../rust-toolchain.toml");
 const README: &str = include_str!("../../docs/examples/docker/README.md");
-/// As it stands in the example: any name or id.
-const ANY_NAME: &str = "[a-zA-Z0-9_.-]+";
 const MAX_HEAD_BYTES: usize = 64 << 10;
 
 fn ws() -> WorkspaceId {
@@ -47,27 +49,40 @@ fn order(life: u64) -> RestartOrder {
     }
 }
 
-/// `POST /containers/[a-zA-Z0-9_.-]+/(restart|start|stop)`, without the version.
-fn allowed() -> Vec<(String, Vec<String>)> {
-    let lines = COMPOSE.lines().filter_map(|line| line.trim().strip_prefix("- -allow"));
-    let rules = lines.map(|line| {
-        let (method, pattern) = line.split_once('=').unwrap();
-        let path = pattern.strip_prefix(r"(/v1\.\d+)?").unwrap_or(pattern);
-        let path = path.strip_prefix(r"/v1\.\d+").unwrap_or(path);
-        (method.to_owned(), path.split('/').map(str::to_owned).collect())
-    });
-    rules.collect()
+/// The methods and paths that the example's proxy lets through, matched as it
+/// does: the whole path, as it came.
+struct Allowed(Vec<(String, Regex)>);
+
+impl Allowed {
+    fn by_the_example() -> Self {
+        let lines = COMPOSE.lines().filter_map(|line| line.trim().strip_prefix("- -allow"));
+        let rules = lines.map(|line| {
+            let (method, pattern) = line.split_once('=').unwrap();
+            let whole = RegexBuilder::new(&format!("^{pattern}$")).unicode(false).build();
+            (method.to_owned(), whole.unwrap())
+        });
+        Self(rules.collect())
+    }
+
+    fn lets_through(&self, method: &str, path: &str) -> bool {
+        self.0.iter().any(|(of, whole)| of == method && whole.is_match(path))
+    }
 }
 
-fn fits(part: &str, rule: &str) -> bool {
-    let one_of = rule.strip_prefix('(').and_then(|rule| rule.strip_suffix(')'));
-    rule == ANY_NAME
-        || rule == part
-        || one_of.is_some_and(|names| names.split('|').any(|name| name == part))
+/// The options of the volume with the filtered socket, as `docker volume create`
+/// takes them.
+fn volume_options() -> Vec<String> {
+    let (_, options) = COMPOSE.split_once("driver_opts:\n").unwrap();
+    let options = options.lines().map_while(|line| line.strip_prefix("      "));
+    options.map(|option| format!("--opt={}", option.replacen(": ", "=", 1))).collect()
 }
 
 /// What is called, as the README writes it: `GET /containers/{id}/json`.
 fn shape(method: &str, path: &str) -> String {
+    let path = match path.strip_prefix("/v1.").and_then(|rest| rest.split_once('/')) {
+        Some((_version, rest)) => format!("/{rest}"),
+        None => path.to_owned(),
+    };
     let is_id = |part: &str| part == "ws-1" || part.len() == 64;
     let parts = path.split('/').map(|part| if is_id(part) { "{id}" } else { part });
     format!("{method} {}", parts.collect::<Vec<_>>().join("/"))
@@ -81,9 +96,10 @@ struct Calls {
 
 /// Stands in for the example's proxy.
 async fn filter(listener: UnixListener, engine: std::path::PathBuf, calls: Arc<Mutex<Calls>>) {
+    let allowed = Arc::new(Allowed::by_the_example());
     while let Ok((client, _)) = listener.accept().await {
-        let (engine, calls) = (engine.clone(), Arc::clone(&calls));
-        tokio::spawn(async move { pass_on(client, &engine, &calls).await });
+        let (engine, allowed, calls) = (engine.clone(), Arc::clone(&allowed), Arc::clone(&calls));
+        tokio::spawn(async move { pass_on(client, &engine, &allowed, &calls).await });
     }
 }
 
@@ -91,6 +107,7 @@ async fn filter(listener: UnixListener, engine: std::path::PathBuf, calls: Arc<M
 async fn pass_on(
     mut client: UnixStream,
     engine: &Path,
+    allowed: &Allowed,
     calls: &Mutex<Calls>,
 ) -> std::io::Result<()> {
     let mut head = Vec::new();
@@ -101,17 +118,8 @@ async fn pass_on(
     let mut words = head.split(' ');
     let (method, target) = (words.next().unwrap(), words.next().unwrap());
     let path = target.split('?').next().unwrap();
-    let path = match path.strip_prefix("/v1.").and_then(|rest| rest.split_once('/')) {
-        Some((_version, rest)) => format!("/{rest}"),
-        None => path.to_owned(),
-    };
-    let parts: Vec<&str> = path.split('/').collect();
-    let is_allowed = allowed().iter().any(|(of, rule)| {
-        of == method
-            && rule.len() == parts.len()
-            && parts.iter().zip(rule).all(|(part, rule)| fits(part, rule))
-    });
-    let call = shape(method, &path);
+    let is_allowed = allowed.lets_through(method, path);
+    let call = shape(method, path);
     if !is_allowed {
         calls.lock().refused.insert(call);
         let answer = b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -128,6 +136,86 @@ async fn pass_on(
         _ = copy(&mut from_engine, &mut to_client) => {}
     }
     Ok(())
+}
+
+#[test]
+fn nothing_else_is_let_through() {
+    let allowed = Allowed::by_the_example();
+    for (call, is_allowed) in [
+        ("GET /version", true),
+        ("GET /v1.41/version", true),
+        ("GET /containers/json", true),
+        ("GET /v1.54/containers/json", true),
+        ("GET /containers/ws-1/json", true),
+        ("POST /containers/ws-1/restart", true),
+        ("GET /info", false),
+        ("GET /_ping", false),
+        ("GET /containers/ws-1/logs", false),
+        ("GET /containers/ws-1/archive", false),
+        ("GET /containers/json/json/json", false),
+        ("GET /v1.41/../containers/json", false),
+        ("HEAD /containers/ws-1/json", false),
+        ("POST /containers/ws-1/kill", false),
+        ("POST /containers/ws-1/exec", false),
+        ("POST /containers/ws-1/stop/../../create", false),
+        ("POST /containers/create", false),
+        ("POST /images/create", false),
+        ("POST /build", false),
+        ("DELETE /containers/ws-1", false),
+        ("PUT /containers/ws-1/archive", false),
+    ] {
+        let (method, path) = call.split_once(' ').unwrap();
+        assert_eq!(allowed.lets_through(method, path), is_allowed, "{call}");
+    }
+}
+
+/// `.dockerignore` keeps `rust-toolchain.toml` out: the image's own compiler builds.
+#[test]
+fn the_image_is_built_with_the_toolchain_of_the_repository() {
+    let channel = TOOLCHAIN.lines().find_map(|line| line.strip_prefix("channel = "));
+    let channel = channel.expect("a pinned toolchain").trim_matches('"');
+    let image = DOCKERFILE.lines().find_map(|line| line.strip_prefix("FROM rust:"));
+    let version = image.and_then(|image| image.split('-').next()).expect("a version");
+    assert!(channel.starts_with(version), "{channel} is not rust:{version}");
+}
+
+#[tokio::test]
+async fn compose_understands_the_example() {
+    if !is_wanted() {
+        return;
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/examples/docker/compose.yaml");
+    let token = "0123456789abcdef";
+    let all = [("DOCKER_GID", "105"), ("PLANNER_TOKEN", token), ("WRITER_TOKEN", token)];
+    for (case, variables, is_taken) in
+        [("as the README sets it up", &all[..], true), ("without its tokens", &all[..1], false)]
+    {
+        let mut compose = Command::new("docker-compose");
+        compose.args(["--file", file, "config", "--quiet"]).envs(variables.iter().copied());
+        let output = compose.output().await.unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), is_taken, "{case}: {said}");
+    }
+}
+
+/// A volume belongs to root unless something says otherwise.
+#[tokio::test]
+async fn the_proxy_may_make_its_socket_and_only_its_user_sees_it() {
+    let Some(engine) = Engine::start().await else { return };
+    let options = volume_options();
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    engine.docker(&[&["volume", "create"], &*options, &["filtered"]].concat()).await;
+    // The folder is there as long as somebody has it mounted.
+    let on_volume = |name: &str, user: &str| {
+        let mounted = ["--user", user, "--volume", "filtered:/filtered"];
+        ContainerSpec::idle(name).more(&mounted)
+    };
+    engine.run(&on_volume("proxy", "65534:105")).await;
+    engine.exec("proxy", &["touch", "/filtered/docker.sock"]).await;
+    engine.run(&on_volume("reprieve", "65534:65534")).await;
+    assert_eq!(engine.exec("reprieve", &["ls", "/filtered"]).await.trim(), "docker.sock");
+    engine.run(&on_volume("stranger", "1000:1000")).await;
+    engine.try_docker(&["exec", "stranger", "ls", "/filtered"]).await.expect_err("not theirs");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: the figures of `docs/performance.md`.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -11,11 +11,22 @@ use crate::{engine, root, say};
 pub(crate) struct BenchArgs {
     /// Only benchmarks whose name contains this.
     filter: Option<String>,
+    /// A file that the Docker benchmark writes its figures to as JSON, beside its
+    /// tables.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
 pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    say(&format!("on {}", machine()));
+    let machine = machine();
+    say(&format!("on {machine}"));
     let mut command = Command::new(env!("CARGO"));
+    command.env("REPRIEVE_MACHINE", machine);
+    if let Some(file) = &args.json {
+        // Benchmarks run in the folder of their crate.
+        let file = std::path::absolute(file).context("where the figures are to go")?;
+        command.env("REPRIEVE_JSON", file);
+    }
     command.current_dir(root()).args([
         "bench",
         "-p",

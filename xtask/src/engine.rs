@@ -11,11 +11,12 @@ use anyhow::{Context as _, bail, ensure};
 use crate::say;
 
 /// A program, and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("dockerd", "docker.io"),
     ("docker", "docker.io"),
     ("containerd", "docker.io"),
     ("runc", "docker.io"),
+    ("docker-compose", "docker-compose"),
     ("busybox", "busybox-static"),
     ("ip", "iproute2"),
     ("unshare", "util-linux"),
@@ -90,7 +91,7 @@ fn run(command: &mut Command) -> anyhow::Result<()> {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => bail!("{shown} ended with {status}"),
         Err(error) => bail!(
-            "cannot run {shown}: {error}; on Debian: apt-get install docker.io busybox-static iproute2"
+            "cannot run {shown}: {error}; on Debian: apt-get install docker.io docker-compose busybox-static iproute2"
         ),
     }
 }
@@ -105,16 +106,35 @@ mod tests {
             (
                 "nothing",
                 &["unshare", "flock"][..],
-                &["busybox-static", "docker.io", "iproute2"][..],
+                &["busybox-static", "docker-compose", "docker.io", "iproute2"][..],
             ),
             (
                 "docker.io without its client",
-                &["dockerd", "containerd", "runc", "busybox", "ip", "unshare", "flock"],
+                &[
+                    "dockerd",
+                    "containerd",
+                    "runc",
+                    "docker-compose",
+                    "busybox",
+                    "ip",
+                    "unshare",
+                    "flock",
+                ],
                 &["docker-cli", "docker.io"],
             ),
             (
                 "everything",
-                &["dockerd", "docker", "containerd", "runc", "busybox", "ip", "unshare", "flock"],
+                &[
+                    "dockerd",
+                    "docker",
+                    "containerd",
+                    "runc",
+                    "docker-compose",
+                    "busybox",
+                    "ip",
+                    "unshare",
+                    "flock",
+                ],
                 &[],
             ),
         ] {

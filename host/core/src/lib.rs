@@ -8,13 +8,15 @@
 //! - the rules: [`incident`] (one restart in flight, death declared in one
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`settings`] (layers), [`a2a`]
-//!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live)
+//!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live),
+//!   [`dependents`] (who follows a restart)
 //! - the edges: [`ports`]
 
 pub mod a2a;
 pub mod address;
 pub mod card;
 pub mod decision;
+pub mod dependents;
 pub mod evidence;
 pub mod eyesight;
 pub mod ids;

@@ -103,6 +103,16 @@ pub struct RuntimeEvent {
     pub mark: Option<LifeMark>,
     /// Where the run listens, if the runtime knows and the event says so.
     pub address: Option<Url>,
+    /// What the runtime showed of the workspace in its report.
+    pub report: Option<Report>,
+}
+
+/// What a runtime showed unasked, and when. For a moment it need not be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Ages in it are as of `at`.
+    pub sighting: Sighting,
+    pub at: UnixMillis,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

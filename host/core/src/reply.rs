@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::{decision::Finding, ids::QueueId, judgement::ForwardFailure, time::Millis};
 
-/// Told to callers where no verdict names a time. Source: the platform's proxy
-///.
+/// Told to callers where no verdict names a time. Source: the platform's
+/// proxy.
 pub const BUSY_RETRY_AFTER: Millis = Millis::from_secs(30);
 
 /// How long waking a hibernated workspace takes. Source: the platform's proxy.

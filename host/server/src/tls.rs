@@ -1,9 +1,33 @@
 //! How the host makes sure of whom it speaks to over https.
 
-use std::sync::LazyLock;
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use hyper_rustls::ConfigBuilderExt as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, pem, pem::PemObject as _},
+};
+
+/// Why a file does not tell whom to trust.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidAuthorities {
+    #[error("cannot read {}; it must be a readable file of certificates", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{} is not PEM", file.display())]
+    Malformed { file: PathBuf, source: pem::Error },
+    #[error(
+        "{} holds no certificate: must be PEM, with lines -----BEGIN CERTIFICATE-----",
+        file.display()
+    )]
+    Empty { file: PathBuf },
+    /// Counted from 1.
+    #[error("certificate {number} in {} is not valid", file.display())]
+    Invalid { file: PathBuf, number: usize, source: rustls::Error },
+}
 
 /// Trusts whom the machine trusts. The machine's certificates take long to read,
 /// and do not change.
@@ -19,9 +43,35 @@ fn read() -> ClientConfig {
         Ok(builder) => builder.with_no_client_auth(),
         Err(error) => {
             tracing::warn!(%error, "no root certificates found; nobody can be reached over https");
-            ClientConfig::builder()
-                .with_root_certificates(RootCertStore::empty())
-                .with_no_client_auth()
+            trusting(RootCertStore::empty())
         }
     }
+}
+
+/// Trusts the authorities in a PEM file, and nobody else.
+pub(crate) fn config_trusting(file: &Path) -> Result<ClientConfig, InvalidAuthorities> {
+    Ok(trusting(authorities(file)?))
+}
+
+/// Reads the certificates of authorities from a PEM file; whatever else is in it
+/// is passed over.
+pub(crate) fn authorities(file: &Path) -> Result<RootCertStore, InvalidAuthorities> {
+    let file = || file.to_owned();
+    let text = std::fs::read(file())
+        .map_err(|source| InvalidAuthorities::Unreadable { file: file(), source })?;
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in CertificateDer::pem_slice_iter(&text).enumerate() {
+        let certificate =
+            certificate.map_err(|source| InvalidAuthorities::Malformed { file: file(), source })?;
+        roots.add(certificate).map_err(|source| InvalidAuthorities::Invalid {
+            file: file(),
+            number: at + 1,
+            source,
+        })?;
+    }
+    if roots.is_empty() { Err(InvalidAuthorities::Empty { file: file() }) } else { Ok(roots) }
+}
+
+fn trusting(roots: RootCertStore) -> ClientConfig {
+    ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }

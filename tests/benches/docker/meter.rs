@@ -18,6 +18,9 @@ use tokio::{
 
 /// More than any question of the host is long.
 const CHUNK_BYTES: usize = 16 * 1024;
+/// For a process that was started to show up.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+const MAX_LOOKS: u32 = 500;
 
 /// A process of this machine.
 #[derive(Clone, Copy)]
@@ -32,8 +35,24 @@ impl Process {
         Self(std::process::id())
     }
 
-    /// The one of that name whose command line names a path.
-    pub(crate) fn named(name: &str, path: &Path) -> Self {
+    pub(crate) fn ask_to_end(self) {
+        let pid = rustix::process::Pid::from_raw(self.0.cast_signed()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// The one of that name whose command line names a path, once it is there.
+    pub(crate) async fn named(name: &str, path: &Path) -> Self {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        for _ in 0..MAX_LOOKS {
+            look.tick().await;
+            if let Some(found) = Self::find(name, path) {
+                return found;
+            }
+        }
+        panic!("no {name} names {}", path.display());
+    }
+
+    fn find(name: &str, path: &Path) -> Option<Self> {
         let path = path.display().to_string();
         let is_it = |pid: &u32| {
             let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -43,7 +62,7 @@ impl Process {
         };
         let entries = fs::read_dir("/proc").unwrap().flatten();
         let mut pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        Self(pids.find(is_it).unwrap_or_else(|| panic!("no {name} names {path}")))
+        pids.find(is_it).map(Self)
     }
 
     /// On all cores together, since it began: the kernel counts in 10 ms.

@@ -7,6 +7,7 @@
 //! - [`place`]: where an Engine lives on this machine, and how the leftovers of a
 //!   test run that was killed are removed
 //! - [`daemon`]: its `dockerd`: freeze, thaw, kill, start again
+//! - [`hold`]: a container that it cannot remove
 //! - [`image`]: one image from nothing: this build's `reprieve` and busybox
 //! - [`container`]: what is to run
 //!
@@ -21,6 +22,7 @@
 
 mod container;
 mod daemon;
+mod hold;
 mod image;
 mod place;
 mod world;
@@ -85,6 +87,12 @@ impl Engine {
     /// Engine's machine would.
     pub fn within(&self, program: impl AsRef<OsStr>) -> Command {
         self.world.command(&["--net"], program).into()
+    }
+
+    /// A program that is to see the Engine's processes, as one on the Engine's
+    /// machine would. It ends with the Engine at the latest.
+    pub fn beside(&self, program: impl AsRef<OsStr>) -> Command {
+        self.world.command(&["--mount", "--pid"], program).into()
     }
 
     /// Starts a container; its id.
@@ -188,9 +196,10 @@ impl Drop for Engine {
     }
 }
 
-/// Without Engine a test has nothing to say; it must not look as if it had.
+/// Whether this run has Engines and what goes with them. Without them a test has
+/// nothing to say; it must not look as if it had.
 #[allow(clippy::print_stderr, reason = "says what it skips")]
-fn is_wanted() -> bool {
+pub fn is_wanted() -> bool {
     let is_set = std::env::var_os("REPRIEVE_ENGINE").is_some();
     assert!(
         is_set || std::env::var_os("CI").is_none(),

@@ -9,6 +9,8 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::hold;
+
 /// Engines of all test runs on one machine at once.
 pub(super) const MAX_ENGINES: u8 = 64;
 
@@ -51,6 +53,11 @@ impl Place {
 
     pub(super) fn log_file(&self) -> PathBuf {
         self.folder.join("dockerd.log")
+    }
+
+    /// What keeps a container from being removed: see [`super::hold`].
+    pub(super) fn held_file(&self) -> PathBuf {
+        self.folder.join("held")
     }
 
     /// This end of the cable.
@@ -113,6 +120,7 @@ impl Place {
         for root in controllers.map(|entry| entry.path()).chain(["/sys/fs/cgroup".into()]) {
             let _ = remove_control_group(&root.join(self.control_group()));
         }
+        let _ = hold::release(&self.held_file());
         let _ = fs::remove_dir_all(&self.folder);
     }
 

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use reprieve_core::{
-    evidence::ProbeFault,
+    evidence::{ProbeFault, Sighting},
     ids::{LifeId, Revision, WorkspaceId},
     judgement::RestartCause,
     ports::{
@@ -50,7 +50,7 @@ impl Watch {
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
         let options =
             DockerOptions::new(socket, state_dir, Arc::clone(&clock), events, discoveries);
-        let docker = Docker::connect(DockerOptions { limits, ..options }).await.expect("an answer");
+        let docker = Docker::connect(DockerOptions { limits, ..options }).await.expect("a daemon");
         docker.follow();
         Self {
             docker,
@@ -94,6 +94,13 @@ impl Watch {
             }
             self.put_by.0.push(event);
         }
+    }
+
+    /// The next one that tells of the end of a run, and what it shows of that.
+    pub(crate) async fn end(&mut self, id: &str) -> Sighting {
+        let event = self.event(id).await;
+        assert_eq!(event.kind, RuntimeEventKind::Stopped, "{event:?}");
+        event.report.expect("it shows the end").sighting
     }
 
     pub(crate) async fn kinds(&mut self, id: &str, count: usize) -> Vec<RuntimeEventKind> {

@@ -1,6 +1,11 @@
 //! Workspaces that come, go, end and are stopped by hand, on a real Engine.
 
-use reprieve_core::ports::RuntimeEventKind::{Started, Stopped, StoppedByHand, Unhealthy};
+use std::time::Duration;
+
+use reprieve_core::{
+    evidence::Status,
+    ports::RuntimeEventKind::{Started, Stopped, StoppedByHand, Unhealthy},
+};
 use reprieve_server::backend::{discovery::Discovery, docker::CallLimits};
 use reprieve_tests::engine::Engine;
 
@@ -133,11 +138,46 @@ async fn an_end_is_reported_without_a_question() {
     let asked = socket.questions();
     for name in names {
         engine.docker(&["kill", name]).await;
-        assert_eq!(watch.event(name).await.kind, Stopped, "{name}");
+        let end = watch.end(name).await;
+        assert_eq!((end.status, end.exit_code), (Status::Stopped, Some(137)), "{name}");
+        assert!(end.ended.is_some(), "{name}: {end:?}");
     }
-    assert_eq!(socket.questions(), asked, "the stream was enough");
+    assert_eq!(socket.questions(), asked, "nobody was asked");
     let looked = watch.look("one").await.unwrap();
     assert_eq!(looked.sighting.exit_code, Some(137));
     assert_eq!(socket.questions(), asked + 2, "an inspect, and a list because it is down");
+    watch.docker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_shows_in_its_report_as_it_does_to_a_look() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    engine.run(&running("seven", "sleep 1; exit 7")).await;
+    watch.found("seven").await;
+    let end = watch.end("seven").await;
+    assert_eq!((end.status, end.exit_code, end.out_of_memory), (Status::Stopped, Some(7), false));
+    let hungry = running("hungry", "sleep 1; exec tail /dev/zero");
+    engine.run(&hungry.more(&["--memory", "16m", "--memory-swap", "16m"])).await;
+    watch.found("hungry").await;
+    let told = watch.end("hungry").await;
+    let looked = watch.look("hungry").await.unwrap().sighting;
+    assert_eq!(told.exit_code, Some(137));
+    assert_eq!(told.out_of_memory, looked.out_of_memory, "as a look shows it");
+    watch.docker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_engine_that_does_not_answer_yet_is_waited_for() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    engine.run(&idle("one")).await;
+    engine.freeze().await;
+    let limits = CallLimits { question: Duration::from_secs(1), ..CallLimits::default() };
+    let mut watch = Watch::through(engine.socket(), state.path().to_owned(), limits).await;
+    assert!(watch.look("one").await.is_err(), "nothing is known of it");
+    engine.thaw().await;
+    assert!(watch.found("one").await.runs);
     watch.docker.shutdown().await;
 }

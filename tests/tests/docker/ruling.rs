@@ -10,7 +10,7 @@ use reprieve_core::{
     judgement::{Attempt, Call, Trigger, Verdict},
     ports::Witness,
     settings::SettingsBook,
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{Generation, Who};
 use reprieve_tests::{PolicyName, generation};
@@ -42,30 +42,53 @@ pub(crate) async fn judge(watch: &Watch, id: &str, trigger: Trigger) -> Ruling {
         let attempt = Attempt { number, since_first: first.age(watch.clock.now()) };
         let outcome = decide(&policy, &who, watch, Call::Judge { trigger, attempt }).await;
         number += 1;
-        let (verdict, wait) = match outcome.verdict() {
-            Verdict::Alive => ("alive", None),
-            Verdict::Busy(_) => ("busy", None),
-            Verdict::Dead => ("dead", None),
-            Verdict::Recheck(wait) => ("recheck", Some(wait)),
-        };
-        match wait {
-            Some(wait) if number < MAX_LOOKS => {
+        let verdict = outcome.verdict();
+        match verdict {
+            Verdict::Recheck(wait) if number < MAX_LOOKS => {
                 let over = tokio::time::Instant::now() + wait.as_duration();
                 tokio::time::sleep_until(over).await;
             }
-            Some(_) | None => {
+            Verdict::Recheck(_) | Verdict::Alive | Verdict::Busy(_) | Verdict::Dead => {
+                let verdict = word(verdict);
                 return Ruling { verdict, reason: reason(&outcome), looks: number };
             }
         }
     }
 }
 
+/// The first ruling on what was just seen.
+pub(crate) async fn judge_first(watch: &Watch, seen: Sighting, trigger: Trigger) -> Ruling {
+    let policy = generation(PolicyName::Default, SettingsBook::default());
+    let who = Who { tenant: "default".parse().unwrap(), workspace: ws("ws") };
+    let attempt = Attempt { number: 0, since_first: Millis::ZERO };
+    let call = Call::Judge { trigger, attempt };
+    let outcome = decide_on(&policy, &who, watch, Ok(seen), call).await;
+    Ruling { verdict: word(outcome.verdict()), reason: reason(&outcome), looks: 1 }
+}
+
 async fn decide(policy: &Generation, who: &Who, watch: &Watch, call: Call) -> Outcome {
-    let witness: Arc<dyn Witness> = Arc::new(OneLook {
-        now: watch.clock.now(),
-        seen: watch.look(who.workspace.as_str()).await.map(|look| look.sighting),
-    });
+    let seen = watch.look(who.workspace.as_str()).await.map(|look| look.sighting);
+    decide_on(policy, who, watch, seen, call).await
+}
+
+async fn decide_on(
+    policy: &Generation,
+    who: &Who,
+    watch: &Watch,
+    seen: Result<Sighting, ProbeFault>,
+    call: Call,
+) -> Outcome {
+    let witness: Arc<dyn Witness> = Arc::new(OneLook { now: watch.clock.now(), seen });
     policy.decide(call, who, &witness).await.outcome
+}
+
+const fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Alive => "alive",
+        Verdict::Busy(_) => "busy",
+        Verdict::Dead => "dead",
+        Verdict::Recheck(_) => "recheck",
+    }
 }
 
 fn reason(outcome: &Outcome) -> String {

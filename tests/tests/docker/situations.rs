@@ -4,12 +4,13 @@
 use reprieve_core::{
     evidence::{Health, Status},
     judgement::{ForwardFailure, Trigger},
+    ports::Look,
 };
 use reprieve_tests::engine::Engine;
 
 use crate::{
     fixture::{Watch, idle, running},
-    ruling::{judge, ruling},
+    ruling::{judge, judge_first, ruling},
 };
 
 const REFUSED: Trigger = Trigger::ForwardFailed(ForwardFailure::Refused);
@@ -18,6 +19,8 @@ const TIMED_OUT: Trigger = Trigger::ForwardFailed(ForwardFailure::TimedOut);
 /// The loop is slow by then: Docker waits for 3.2 s before the next run.
 const LOOPED: u64 = 5;
 const OOM_TRIES: u32 = 8;
+/// Removing so many takes 0.3 s on a fast machine: more than ten looks.
+const FILES: u32 = 60_000;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_state_is_seen_as_what_it_is_and_ruled_with_its_reason() {
@@ -114,6 +117,64 @@ async fn a_container_removed_by_force_is_missing_at_once() {
         .await;
     assert_eq!(look.mark, mark, "the run that was there");
     assert_eq!(judge(&watch, "ws-1", REFUSED).await, ruling("dead", "removed", 1));
+    watch.docker.shutdown().await;
+}
+
+/// The removal is seen as what it is for as long as it lasts: the container does
+/// not run, and when it ended is not reported. That convicts nobody at a first
+/// look, and once it is gone the removal itself does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_is_being_removed_is_convicted_by_its_removal_only() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    engine.run(&idle("large")).await;
+    let fill = format!("mkdir /files; cd /files; seq {FILES} | xargs touch");
+    engine.exec("large", &["sh", "-c", &fill]).await;
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    let mark = watch.found("large").await.mark;
+
+    let removal = async { engine.docker(&["rm", "--force", "large"]).await };
+    let (_, look) = tokio::join!(removal, async {
+        let is_over = |look: &Look| look.sighting.status != Status::Running;
+        let look = watch.looks_like("large", is_over).await;
+        assert_eq!((look.sighting.status, look.sighting.ended), (Status::Stopped, None));
+        look
+    });
+    assert_eq!(look.mark, mark, "the run that was there");
+    assert_eq!(
+        judge_first(&watch, look.sighting, REFUSED).await,
+        ruling("recheck", "not-running", 1)
+    );
+    assert_eq!(judge(&watch, "large", REFUSED).await, ruling("dead", "removed", 1));
+    watch.docker.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_whose_removal_failed_is_dead_and_made_again_beside_what_is_left() {
+    let Some(engine) = Engine::start().await else { return };
+    let state = tempfile::tempdir().unwrap();
+    let left = engine.run(&idle("ws-1").env("KEPT", "yes")).await;
+    let mut watch = Watch::of(&engine, state.path().to_owned()).await;
+    let mark = watch.found("ws-1").await.mark;
+    engine.hold("ws-1").await;
+    engine.try_docker(&["rm", "--force", "ws-1"]).await.expect_err("it cannot be removed");
+    assert_eq!(engine.inspect("ws-1").await["State"]["Status"], "dead", "to Docker, too");
+
+    let look = watch.look("ws-1").await.unwrap();
+    assert_eq!((look.sighting.status, look.sighting.exit_code), (Status::Stopped, Some(137)));
+    assert_eq!(look.mark, mark);
+    assert_eq!(judge(&watch, "ws-1", REFUSED).await, ruling("dead", "exit-reported", 2));
+    engine.try_docker(&["start", "ws-1"]).await.expect_err("it can never start again");
+
+    let started = watch.restart("ws-1", 1).await.expect("made again");
+    let made = engine.inspect("ws-1").await;
+    assert_ne!(made["Id"], *left);
+    assert!(started.mark.unwrap().0.starts_with(made["Id"].as_str().unwrap()));
+    assert_eq!(watch.look("ws-1").await.unwrap().sighting.status, Status::Running);
+    assert_eq!(engine.exec("ws-1", &["sh", "-c", "echo $KEPT"]).await.trim(), "yes");
+    assert_eq!(engine.inspect(&left).await["Name"], "/ws-1-before-1", "what could not be removed");
+    engine.let_go();
+    engine.docker(&["rm", &left]).await;
     watch.docker.shutdown().await;
 }
 

@@ -20,12 +20,14 @@
 mod steps;
 #[cfg(test)]
 mod tests;
+mod words;
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
-
-pub use self::steps::{DropReason, Step, Void};
+pub use self::{
+    steps::{DropReason, Step, Void},
+    words::{Standing, Wish, WorkspaceState},
+};
 use crate::{
     ids::{LifeId, Revision},
     judgement::{Admission, RestartCause},
@@ -46,46 +48,6 @@ pub const REVISION_RETRY: Millis = Millis::from_secs(60);
 /// held back its own message after a restart.
 pub const SIGN_CEILING: Millis = Millis::from_secs(60);
 
-/// What a person, or rest for lack of work, made of the workspace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Standing {
-    /// It should run.
-    #[default]
-    Wanted,
-    Paused,
-    Hibernated,
-    Removed,
-}
-
-/// What a workspace is doing, as far as people and requests are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkspaceState {
-    /// A restart was carried out, or the first start: not back yet.
-    Provisioning,
-    Online,
-    /// It gives signs, and reasons for doubt.
-    Degraded,
-    Offline,
-    Paused,
-    Hibernating,
-    Hibernated,
-    Removed,
-}
-
-impl WorkspaceState {
-    /// Requests may go there.
-    pub const fn takes_requests(self) -> bool {
-        match self {
-            Self::Provisioning | Self::Online | Self::Degraded => true,
-            Self::Offline | Self::Paused | Self::Hibernating | Self::Hibernated | Self::Removed => {
-                false
-            }
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Resting,
@@ -93,19 +55,6 @@ enum Phase {
     Beginning { cause: RestartCause },
     Restarting { cause: RestartCause },
     Settling,
-}
-
-/// How a wish for a restart stands at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// Taken up; what came of it shows in the steps.
-    Taken,
-    /// A restart is in flight: the wish is joined to it, or counted as dropped.
-    InFlight,
-    /// A person put the workspace to rest, or nobody here can restart it.
-    NotAllowed(Standing),
-    /// The life that it was about has ended.
-    LifeEnded,
 }
 
 /// The restart machine of one workspace.

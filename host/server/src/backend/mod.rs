@@ -11,6 +11,7 @@
 pub mod discovery;
 pub mod docker;
 pub mod http;
+mod kernel;
 pub mod process;
 mod records;
 

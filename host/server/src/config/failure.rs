@@ -4,6 +4,8 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 
 use toml::de::{DeTable, DeValue};
 
+use crate::tls::InvalidAuthorities;
+
 /// Why there is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigFailure {
@@ -14,6 +16,8 @@ pub enum ConfigFailure {
     Refused { place: Place, message: String },
     #[error("cannot read the token file {} of {owner}", file.display())]
     TokenUnreadable { owner: String, file: PathBuf, source: io::Error },
+    #[error("{place}: it does not tell whom to trust")]
+    AuthoritiesUnusable { place: Place, source: InvalidAuthorities },
     #[error(
         "there is no place for the state folder: set state_dir in the configuration, or --state-dir, or the environment variable HOME"
     )]

@@ -37,6 +37,8 @@ pub use sections::{
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
 
+use crate::tls;
+
 /// The commented configuration at the root of the repository: what runs where no
 /// other is named.
 pub const EMBEDDED: &str = include_str!("../../../../reprieve.toml");
@@ -75,8 +77,8 @@ pub struct Config {
 }
 
 impl Config {
-    /// Reads and checks a file. Paths in it become relative to its folder, and
-    /// token files are read.
+    /// Reads and checks a file. Paths in it become relative to its folder; token
+    /// files are read, and files of certificates are checked.
     pub fn load(file: &Path) -> Result<Self, ConfigFailure> {
         let text = std::fs::read_to_string(file)
             .map_err(|source| ConfigFailure::Unreadable { file: file.to_owned(), source })?;
@@ -85,6 +87,7 @@ impl Config {
         config.file = Some(file.to_owned());
         config.resolve_paths(folder);
         config.read_token_files()?;
+        config.check_authorities()?;
         Ok(config)
     }
 
@@ -233,12 +236,25 @@ impl Config {
         self.policy.settings_dir.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
+            plane.ca_file.iter_mut().for_each(resolve);
         }
         for workspace in self.workspaces.values_mut() {
             workspace.working_dir.iter_mut().for_each(resolve);
             workspace.log_file.iter_mut().for_each(resolve);
             workspace.token_file.iter_mut().for_each(resolve);
         }
+    }
+
+    /// A host that finds out at the first https call finds out too late.
+    fn check_authorities(&self) -> Result<(), ConfigFailure> {
+        for (name, plane) in &self.control_planes {
+            let Some(file) = &plane.ca_file else { continue };
+            tls::authorities(file).map_err(|source| ConfigFailure::AuthoritiesUnusable {
+                place: self.place_of(&["control_planes", name, "ca_file"]),
+                source,
+            })?;
+        }
+        Ok(())
     }
 
     fn read_token_files(&mut self) -> Result<(), ConfigFailure> {

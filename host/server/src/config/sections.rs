@@ -136,12 +136,17 @@ pub struct DockerConfig {
     /// How long a container may take to end after its stop signal, where it does
     /// not say so itself (`docker run --stop-timeout`).
     pub stop_grace: Length<0, 600_000>,
+    /// Also watch the containers' first processes, where this host sees them: on
+    /// the Engine's machine, and in a container only with `pid: host`. An end is
+    /// known at once then, before the Engine reports it.
+    pub watch_processes: bool,
 }
 
 impl Default for DockerConfig {
     fn default() -> Self {
         // The Engine's own default.
-        Self { enabled: false, socket: None, stop_grace: Length::clamped(Millis::from_secs(10)) }
+        let stop_grace = Length::clamped(Millis::from_secs(10));
+        Self { enabled: false, socket: None, stop_grace, watch_processes: true }
     }
 }
 
@@ -158,15 +163,19 @@ pub struct ControlPlaneConfig {
     /// A file that holds the token, relative to this file.
     #[serde(default)]
     pub token_file: Option<PathBuf>,
+    /// Of an https URL: a PEM file with the certificates of the authorities that
+    /// may vouch for it, relative to this file. No others are trusted then.
+    /// Default: those that the machine trusts.
+    #[serde(default)]
+    pub ca_file: Option<PathBuf>,
 }
 
 impl ControlPlaneConfig {
     pub(super) fn check(&self) -> Result<(), (&'static str, String)> {
         let url = &self.url;
-        let plain = url.query().is_none() && url.username().is_empty() && url.password().is_none();
-        if !matches!(url.scheme(), "http" | "https") || !plain {
+        if !is_plain_http(url) {
             let message = format!(
-                "{} is not valid: must be an http or https URL without a query or a name in it",
+                "{} is not valid: must be an http or https URL without a name, a query or a fragment",
                 url.host_str().unwrap_or_default()
             );
             return Err(("url", message));
@@ -174,8 +183,25 @@ impl ControlPlaneConfig {
         if self.token.is_some() && self.token_file.is_some() {
             return Err(("token_file", "token is set, too; keep one of them".into()));
         }
+        if self.ca_file.is_some() && url.scheme() == "http" {
+            return Err((
+                "ca_file",
+                "over http no certificate is shown; write https in url".into(),
+            ));
+        }
         Ok(())
     }
+}
+
+/// It names a place and nothing else: nobody's name or password, which would show
+/// in messages, and nothing that paths could not be put behind.
+pub(crate) fn is_plain_http(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
 }
 
 /// Requests that were accepted with 202.

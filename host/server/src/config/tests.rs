@@ -116,6 +116,11 @@ fn a_refusal_names_the_place_the_value_and_the_remedy() {
             &["workspaces.a.token_file", "keep one"][..],
         ),
         (
+            "certificates without TLS",
+            "[control_planes.c]\nurl = \"http://c.example/\"\nca_file = \"ca.pem\"\n",
+            &["test.toml:3:1: control_planes.c.ca_file", "write https"][..],
+        ),
+        (
             "one port twice",
             "[admin]\nlisten = \"127.0.0.1:8484\"\n",
             &["test.toml:2:1: admin.listen", "proxy.listen"][..],
@@ -161,6 +166,40 @@ fn paths_are_relative_to_the_file() {
     assert_eq!(config.policy.file, Some(folder.path().join("p/q.wasm")));
     let workspace = &config.workspaces[&"a".parse().unwrap()];
     assert_eq!(workspace.token, Some(Secret::new("0123456789abcdef".into())));
+}
+
+#[test]
+fn authorities_that_are_none_are_refused_before_anything_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("reprieve.toml");
+    let text = "[control_planes.c]\nurl = \"https://c.example/\"\nca_file = \"ca.pem\"\n";
+    std::fs::write(&file, text).unwrap();
+    let refusal = || {
+        let failure = Config::load(&file).unwrap_err();
+        let cause = std::error::Error::source(&failure).expect("a cause").to_string();
+        format!("{failure}: {cause}")
+    };
+    let key = format!("{}:3:1: control_planes.c.ca_file", file.display());
+    let ca_file = folder.path().join("ca.pem").display().to_string();
+    let section =
+        |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    let (cut, nonsense) = ("-----BEGIN CERTIFICATE-----\nAAAA\n".to_owned(), section("AAAA"));
+    for (case, pem, words) in [
+        ("no file", None, "cannot read"),
+        ("an empty one", Some(String::new()), "holds no certificate"),
+        ("another kind of file", Some("0123456789abcdef\n".to_owned()), "holds no certificate"),
+        ("cut short", Some(cut), "is not PEM"),
+        ("no base64", Some(section("<html>")), "is not PEM"),
+        ("no certificate", Some(nonsense), "certificate 1 in"),
+    ] {
+        if let Some(pem) = pem {
+            std::fs::write(folder.path().join("ca.pem"), pem).unwrap();
+        }
+        let said = refusal();
+        for part in [&key, &ca_file, words] {
+            assert!(said.contains(part), "{case}: {said:?} lacks {part:?}");
+        }
+    }
 }
 
 #[test]

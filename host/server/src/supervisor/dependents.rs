@@ -1,11 +1,10 @@
 //! What a restart means for those who depend on the workspace.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use reprieve_core::{ids::WorkspaceId, incident::Wish, judgement::RestartCause, time::UnixMillis};
+use reprieve_core::{
+    dependents, ids::WorkspaceId, incident::Wish, judgement::RestartCause, time::UnixMillis,
+};
 
 use super::{Supervisor, workspace::Workspace};
 
@@ -47,43 +46,11 @@ impl Supervisor {
         }
     }
 
-    /// In the order in which they can be restarted. Whoever depends on itself
-    /// through others comes once, and the parent never.
     fn dependents_of(&self, parent: &WorkspaceId) -> Vec<Arc<Workspace>> {
         let all = self.all();
-        let closure = closure(&all, parent);
-        let mut left: VecDeque<_> =
-            all.into_iter().filter(|workspace| closure.contains(workspace.id())).collect();
-        left.make_contiguous().sort_by(|a, b| a.id().cmp(b.id()));
-        let mut ordered: Vec<Arc<Workspace>> = Vec::with_capacity(left.len());
-        let mut turned_away = 0;
-        while let Some(next) = left.pop_front() {
-            let waits = next.spec.depends_on.iter().any(|on| {
-                closure.contains(on) && !ordered.iter().any(|earlier| earlier.id() == on)
-            });
-            if waits && turned_away <= left.len() {
-                turned_away += 1;
-                left.push_back(next);
-            } else {
-                // After a full round nobody could go: a circle, broken here.
-                turned_away = 0;
-                ordered.push(next);
-            }
-        }
-        ordered
+        let of_each = |of: &Arc<Workspace>| (of.id().clone(), of.spec.depends_on.clone());
+        let depends_on = all.iter().map(of_each).collect();
+        let ordered = dependents::in_order(parent, &depends_on);
+        ordered.iter().filter_map(|id| self.workspace(id)).collect()
     }
-}
-
-fn closure(all: &[Arc<Workspace>], parent: &WorkspaceId) -> BTreeSet<WorkspaceId> {
-    let mut found = BTreeSet::new();
-    let mut of = vec![parent.clone()];
-    while let Some(on) = of.pop() {
-        for workspace in all {
-            let id = workspace.id();
-            if workspace.spec.depends_on.contains(&on) && id != parent && found.insert(id.clone()) {
-                of.push(id.clone());
-            }
-        }
-    }
-    found
 }

@@ -12,7 +12,12 @@ use reprieve_core::{
 };
 use tokio::sync::watch;
 
-use super::{Supervisor, tally::verdict_name, witness::WorkspaceWitness, workspace::Workspace};
+use super::{
+    Supervisor,
+    tally::verdict_name,
+    witness::{Shown, WorkspaceWitness},
+    workspace::Workspace,
+};
 use crate::proxy::fleet::Judged;
 
 /// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
@@ -42,6 +47,17 @@ impl Supervisor {
     /// judgement of this workspace is under way shares that one, so that a storm
     /// of failing requests is one probe.
     pub(super) async fn judge(&self, workspace: &Arc<Workspace>, trigger: Trigger) -> Judged {
+        self.judge_shown(workspace, trigger, None).await
+    }
+
+    /// The same, where the runtime has just shown what it would show if it were
+    /// asked. What is under way already goes on as it is.
+    pub(super) async fn judge_shown(
+        &self,
+        workspace: &Arc<Workspace>,
+        trigger: Trigger,
+        shown: Option<Shown>,
+    ) -> Judged {
         let mut result = {
             let mut under_way = workspace.under_way.lock();
             match &*under_way {
@@ -51,7 +67,8 @@ impl Supervisor {
                     *under_way = Some(result.clone());
                     // A task of its own: a caller who goes away leaves no verdict
                     // half carried out.
-                    self.spawn(self.clone().judge_through(Arc::clone(workspace), trigger, publish));
+                    let of = Arc::clone(workspace);
+                    self.spawn(self.clone().judge_through(of, trigger, shown, publish));
                     result
                 }
             }
@@ -68,21 +85,33 @@ impl Supervisor {
         self,
         workspace: Arc<Workspace>,
         trigger: Trigger,
+        shown: Option<Shown>,
         publish: watch::Sender<Option<Judged>>,
     ) {
         let under_way = UnderWay(&workspace);
-        let ruled = self.look_until_decided(&workspace, trigger).await;
+        let ruled = self.look_until_decided(&workspace, trigger, shown).await;
         let judged = self.conclude(&workspace, trigger, ruled).await;
         drop(under_way);
         publish.send_replace(Some(judged));
     }
 
-    async fn look_until_decided(&self, workspace: &Arc<Workspace>, trigger: Trigger) -> Ruled {
+    async fn look_until_decided(
+        &self,
+        workspace: &Arc<Workspace>,
+        trigger: Trigger,
+        mut shown: Option<Shown>,
+    ) -> Ruled {
         let first = self.now();
         let mut number = 0;
         loop {
             let attempt = Attempt { number, since_first: first.age(self.now()) };
-            let ruled = self.decide(workspace, Call::Judge { trigger, attempt }).await;
+            let (supervisor, of) = (self.clone(), Arc::clone(workspace));
+            // Every look but the first is a real one.
+            let witness = match shown.take() {
+                Some(shown) => WorkspaceWitness::after(shown, supervisor, of),
+                None => WorkspaceWitness::new(supervisor, of),
+            };
+            let ruled = self.ask(workspace, Call::Judge { trigger, attempt }, witness).await;
             number += 1;
             let Verdict::Recheck(wait) = ruled.decision.outcome.verdict() else { return ruled };
             if number >= MAX_LOOKS || self.0.stop.is_cancelled() {
@@ -95,11 +124,16 @@ impl Supervisor {
 
     /// Puts one call to the generation in force. What came of it is recorded by
     /// whoever acts on it, with what was done.
-    pub(super) async fn decide(&self, workspace: &Arc<Workspace>, call: Call) -> Ruled {
+    async fn ask(
+        &self,
+        workspace: &Arc<Workspace>,
+        call: Call,
+        witness: WorkspaceWitness,
+    ) -> Ruled {
         let at = self.now();
         let life = workspace.life();
         let generation = self.0.current.snapshot();
-        let witness = Arc::new(WorkspaceWitness::new(self.clone(), Arc::clone(workspace)));
+        let witness = Arc::new(witness);
         let asked = Arc::clone(&witness);
         let decided = generation.decide(call, &workspace.who, &(asked as _)).await;
         if let Some(note) = &decided.memory_write
@@ -243,7 +277,8 @@ impl Supervisor {
     ) -> Admission {
         let one_at_a_time = self.0.surroundings.admissions(&workspace.spec.tenant);
         let turn = one_at_a_time.lock().await;
-        let ruled = self.decide(workspace, Call::Admit { cause }).await;
+        let witness = WorkspaceWitness::new(self.clone(), Arc::clone(workspace));
+        let ruled = self.ask(workspace, Call::Admit { cause }, witness).await;
         let admission = ruled.decision.outcome.admission();
         if admission == Admission::Admit {
             self.0.surroundings.restarting(&workspace.who, true);

@@ -21,7 +21,7 @@ use tokio::{
 
 use super::{
     Supervisor, WorkspaceSpec,
-    witness::WorkspaceWitness,
+    witness::{Shown, WorkspaceWitness},
     workspace::{Live, Workspace},
 };
 
@@ -146,19 +146,19 @@ impl Supervisor {
         loop {
             tick.tick().await;
             for id in self.0.ports.heartbeats.overdue(self.now(), MAX_SILENT_PER_TICK) {
-                self.judge_unasked(&id, Trigger::HeartbeatExpired);
+                self.judge_unasked(&id, Trigger::HeartbeatExpired, None);
             }
         }
     }
 
-    fn judge_unasked(&self, id: &WorkspaceId, trigger: Trigger) {
+    fn judge_unasked(&self, id: &WorkspaceId, trigger: Trigger, shown: Option<Shown>) {
         let Some(workspace) = self.workspace(id) else { return };
         if workspace.live.lock().incident.standing() != Standing::Wanted {
             return;
         }
         let supervisor = self.clone();
         self.spawn(async move {
-            supervisor.judge(&workspace, trigger).await;
+            supervisor.judge_shown(&workspace, trigger, shown).await;
         });
     }
 
@@ -222,7 +222,9 @@ impl Supervisor {
                     }
             };
             if of_this_run {
-                self.judge_unasked(&event.workspace, trigger);
+                let RuntimeEvent { workspace, mark, report, .. } = event;
+                let shown = report.map(|report| Shown { report, mark });
+                self.judge_unasked(&workspace, trigger, shown);
             }
         }
     }

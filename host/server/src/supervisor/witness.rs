@@ -7,17 +7,29 @@ use parking_lot::Mutex;
 use reprieve_core::{
     evidence::{Answer, Beat, Life, ProbeFault, Question},
     ids::LifeId,
-    ports::{LifeMark, Look, RestartHistory, Signs, Witness},
+    ports::{LifeMark, Look, Report, RestartHistory, Signs, Witness},
     time::{Millis, UnixMillis},
 };
 
 use super::{Supervisor, workspace::Workspace};
 
+/// How long what a runtime showed unasked answers for a look. Longer than an event
+/// waits for its turn, shorter than anybody waits to look again.
+const REPORT_LASTS: Millis = Millis::from_secs(1);
+
 #[derive(Debug)]
 pub(super) struct WorkspaceWitness {
     supervisor: Supervisor,
     workspace: Arc<Workspace>,
+    report: Option<Report>,
     seen: Mutex<Option<LifeMark>>,
+}
+
+/// What a runtime showed unasked of one run.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) report: Report,
+    pub(super) mark: Option<LifeMark>,
 }
 
 #[async_trait]
@@ -31,7 +43,7 @@ impl Witness for WorkspaceWitness {
         let signs = || ports.heartbeats.at_hand(id);
         let history = || ports.restarts.at_hand(id);
         match *question {
-            Question::Look => None,
+            Question::Look => self.reported(now),
             Question::Subject => Some(self.subject()),
             Question::Eyesight { since, until } => Some(self.eyesight(since, until, now)),
             Question::Fleet { within } => Some(self.fleet(within, now)),
@@ -86,12 +98,24 @@ impl Witness for WorkspaceWitness {
 
 impl WorkspaceWitness {
     pub(super) fn new(supervisor: Supervisor, workspace: Arc<Workspace>) -> Self {
-        Self { supervisor, workspace, seen: Mutex::default() }
+        Self { supervisor, workspace, report: None, seen: Mutex::default() }
+    }
+
+    /// The runtime has just shown it, and is not asked again at once.
+    pub(super) fn after(shown: Shown, supervisor: Supervisor, workspace: Arc<Workspace>) -> Self {
+        let (report, seen) = (Some(shown.report), Mutex::new(shown.mark));
+        Self { supervisor, workspace, report, seen }
     }
 
     /// The run that was last seen.
     pub(super) fn seen(&self) -> Option<LifeMark> {
         self.seen.lock().clone()
+    }
+
+    fn reported(&self, now: UnixMillis) -> Option<Answer> {
+        let report = self.report.as_ref()?;
+        let age = report.at.age(now);
+        (age <= REPORT_LASTS).then(|| Answer::Look(Ok(report.sighting)).aged(age))
     }
 
     fn subject(&self) -> Answer {

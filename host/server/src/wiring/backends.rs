@@ -125,7 +125,8 @@ fn control_planes(
     let open = |(name, plane): (&String, &ControlPlaneConfig)| {
         let (url, token) = (plane.url.clone(), plane.token.clone());
         let (clock, events) = (Arc::clone(site.clock), site.events.clone());
-        let options = ControlPlaneOptions::new(name, url, token, clock, events);
+        let mut options = ControlPlaneOptions::new(name, url, token, clock, events);
+        options.ca_file = plane.ca_file.clone();
         Ok((name.clone(), Arc::new(ControlPlane::new(options)?)))
     };
     site.config.control_planes.iter().map(open).collect()
@@ -144,6 +145,7 @@ async fn connect(
         discovered,
     );
     options.stop_grace = config.stop_grace.get();
+    options.watch_processes = config.watch_processes;
     Ok(Docker::connect(options).await?)
 }
 

@@ -4,7 +4,8 @@
 use std::net::IpAddr;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary,
+    ContainerSummaryStateEnum, EndpointSettings,
 };
 use reprieve_core::{
     evidence::Status,
@@ -36,9 +37,18 @@ pub(super) struct Container {
     pub(super) recipe: Recipe,
     /// How long the container itself wants after its stop signal.
     pub(super) grace: Option<Millis>,
-    /// The daemon is about to forget it.
-    pub(super) is_leaving: bool,
+    pub(super) removal: Removal,
     pub(super) response: ContainerInspectResponse,
+}
+
+/// How far the daemon is with removing a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Removal {
+    NotBegun,
+    UnderWay,
+    /// Some of it could not be removed. It can never start again, and keeps its
+    /// name.
+    Failed,
 }
 
 /// What it wants to be taken on as.
@@ -85,7 +95,11 @@ impl Container {
             look,
             recipe,
             grace: grace.map(Millis::from_secs),
-            is_leaving: state == Some(bollard::models::ContainerStateStatusEnum::REMOVING),
+            removal: match state {
+                Some(ContainerStateStatusEnum::REMOVING) => Removal::UnderWay,
+                Some(ContainerStateStatusEnum::DEAD) => Removal::Failed,
+                Some(_) | None => Removal::NotBegun,
+            },
             response,
         })
     }

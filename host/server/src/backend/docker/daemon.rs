@@ -18,6 +18,7 @@ use bollard::{
     },
 };
 use futures::{Stream, StreamExt as _};
+use parking_lot::Mutex;
 use reprieve_core::{evidence::ProbeFault, ids::WorkspaceId, time::Millis};
 use tokio::time::timeout;
 
@@ -60,18 +61,36 @@ const EVENTS: [&str; 7] = ["start", "die", "oom", "stop", "health_status", "dest
 
 #[derive(Debug)]
 pub(super) struct Daemon {
-    client: bollard::Docker,
+    /// Speaks the newest version of the interface that the client knows.
+    newest: bollard::Docker,
+    /// Speaks the daemon's, once that one has said which it is.
+    agreed: Mutex<Option<bollard::Docker>>,
     pub(super) limits: CallLimits,
 }
 
 impl Daemon {
-    /// Asks which version of the interface it speaks.
-    pub(super) async fn connect(socket: &Path, limits: CallLimits) -> Result<Self, CallFailure> {
+    /// Fails if there is no socket. Nothing is asked yet.
+    pub(super) fn at(socket: &Path, limits: CallLimits) -> Result<Self, CallFailure> {
         let seconds = BOLLARD_DEADLINE.as_secs();
         let socket = socket.to_string_lossy();
-        let client = bollard::Docker::connect_with_unix(&socket, seconds, API_DEFAULT_VERSION)?;
-        let client = within(limits.question, client.negotiate_version()).await?;
-        Ok(Self { client, limits })
+        let newest = bollard::Docker::connect_with_unix(&socket, seconds, API_DEFAULT_VERSION)?;
+        Ok(Self { newest, agreed: Mutex::default(), limits })
+    }
+
+    /// Asks which version of the interface it speaks. Another daemon may listen
+    /// there than the last time: people upgrade theirs.
+    pub(super) async fn agree(&self) -> Result<bollard::Docker, CallFailure> {
+        let agreed = within(self.limits.question, self.newest.clone().negotiate_version()).await?;
+        *self.agreed.lock() = Some(agreed.clone());
+        Ok(agreed)
+    }
+
+    async fn client(&self) -> Result<bollard::Docker, CallFailure> {
+        let agreed = self.agreed.lock().clone();
+        match agreed {
+            Some(agreed) => Ok(agreed),
+            None => self.agree().await,
+        }
     }
 
     pub(super) async fn inspect(
@@ -95,7 +114,8 @@ impl Daemon {
     }
 
     async fn inspect_named(&self, name: &str) -> Result<ContainerInspectResponse, CallFailure> {
-        let call = self.client.inspect_container(name, None::<InspectContainerOptions>);
+        let client = self.client().await?;
+        let call = client.inspect_container(name, None::<InspectContainerOptions>);
         within(self.limits.question, call).await
     }
 
@@ -108,7 +128,8 @@ impl Daemon {
         let filters = HashMap::from([("label".to_owned(), vec![label])]);
         let options =
             ListContainersOptions { all: true, filters: Some(filters), ..Default::default() };
-        match within(self.limits.question, self.client.list_containers(Some(options))).await {
+        let client = self.client().await?;
+        match within(self.limits.question, client.list_containers(Some(options))).await {
             // A list is there, however short: whoever answered was not the daemon.
             Err(CallFailure::Absent) => Err(CallFailure::MALFORMED),
             listed => listed,
@@ -119,12 +140,14 @@ impl Daemon {
     pub(super) async fn restart(&self, id: &ContainerId, grace: Millis) -> Result<(), CallFailure> {
         let options = RestartContainerOptions { signal: None, t: Some(seconds(grace)) };
         let limit = self.limits.act + grace.as_duration();
-        within(limit, self.client.restart_container(id.as_str(), Some(options))).await
+        let client = self.client().await?;
+        within(limit, client.restart_container(id.as_str(), Some(options))).await
     }
 
     /// Fine as well if it runs already.
     pub(super) async fn start(&self, id: &ContainerId) -> Result<(), CallFailure> {
-        let call = self.client.start_container(id.as_str(), None::<StartContainerOptions>);
+        let client = self.client().await?;
+        let call = client.start_container(id.as_str(), None::<StartContainerOptions>);
         within(self.limits.act, call).await
     }
 
@@ -132,7 +155,8 @@ impl Daemon {
     pub(super) async fn stop(&self, id: &ContainerId, grace: Millis) -> Result<(), CallFailure> {
         let options = StopContainerOptions { signal: None, t: Some(seconds(grace)) };
         let limit = self.limits.act + grace.as_duration();
-        within(limit, self.client.stop_container(id.as_str(), Some(options))).await
+        let client = self.client().await?;
+        within(limit, client.stop_container(id.as_str(), Some(options))).await
     }
 
     pub(super) async fn create(
@@ -142,7 +166,8 @@ impl Daemon {
     ) -> Result<ContainerId, CallFailure> {
         let options =
             CreateContainerOptions { name: Some(name.as_str().to_owned()), ..Default::default() };
-        let call = self.client.create_container(Some(options), body);
+        let client = self.client().await?;
+        let call = client.create_container(Some(options), body);
         let created = within(self.limits.act, call).await?;
         created.id.parse().map_err(|_| CallFailure::MALFORMED)
     }
@@ -159,7 +184,8 @@ impl Daemon {
             container: id.as_str().to_owned(),
             endpoint_config: Some(endpoint),
         };
-        within(self.limits.act, self.client.connect_network(network.as_str(), request)).await
+        let client = self.client().await?;
+        within(self.limits.act, client.connect_network(network.as_str(), request)).await
     }
 
     pub(super) async fn rename(
@@ -168,22 +194,25 @@ impl Daemon {
         name: &ContainerName,
     ) -> Result<(), CallFailure> {
         let options = RenameContainerOptions { name: name.as_str().to_owned() };
-        within(self.limits.act, self.client.rename_container(id.as_str(), options)).await
+        let client = self.client().await?;
+        within(self.limits.act, client.rename_container(id.as_str(), options)).await
     }
 
     /// With force, and without its volumes.
     pub(super) async fn remove(&self, id: &ContainerId) -> Result<(), CallFailure> {
         let options = RemoveContainerOptions { force: true, ..Default::default() };
-        within(self.limits.act, self.client.remove_container(id.as_str(), Some(options))).await
+        let client = self.client().await?;
+        within(self.limits.act, client.remove_container(id.as_str(), Some(options))).await
     }
 
     /// What happens to containers that name a workspace, from `since` on: first
     /// what the daemon still remembers, then what happens. Silence is fine, so
     /// only the headers have a deadline.
-    pub(super) fn events(
+    pub(super) async fn events(
         &self,
         since_nanos: u64,
-    ) -> impl Stream<Item = Result<EventMessage, CallFailure>> + Send + use<> {
+    ) -> Result<impl Stream<Item = Result<EventMessage, CallFailure>> + Send + use<>, CallFailure>
+    {
         const NANOS: u64 = 1_000_000_000;
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
@@ -197,8 +226,8 @@ impl Daemon {
         };
         // Whole seconds: bollard would make none of half a one.
         let headers = self.limits.question.max(Duration::from_secs(1));
-        let client = self.client.clone().with_timeout(headers);
-        client.events(Some(options)).map(|event| event.map_err(CallFailure::from))
+        let client = self.client().await?.with_timeout(headers);
+        Ok(client.events(Some(options)).map(|event| event.map_err(CallFailure::from)))
     }
 }
 

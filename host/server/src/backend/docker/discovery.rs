@@ -56,14 +56,37 @@ const GOOD_STREAM: Duration = Duration::from_secs(10);
 /// How far the first stream reaches back: over what happens while it is opened.
 const REACH_BACK: Duration = Duration::from_secs(2);
 
+/// That the containers cannot be listed, told once for as long as it lasts.
+#[derive(Default)]
+struct Blindness {
+    is_told: bool,
+}
+
+impl Blindness {
+    fn persists(&mut self, closed: &Result<(), CallFailure>) -> bool {
+        match closed {
+            Ok(()) if self.is_told => {
+                tracing::info!("docker's containers can be listed again");
+            }
+            Err(failure) if !self.is_told => {
+                tracing::warn!(%failure, "docker's containers cannot be listed: new ones are not found");
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.is_told = closed.is_err();
+        self.is_told
+    }
+}
+
 impl Shared {
     /// Never ends by itself.
     pub(super) async fn follow(self: Arc<Self>) {
         let mut since = wall_nanos().saturating_sub(nanos(REACH_BACK));
         let mut pause = FIRST_PAUSE;
+        let mut blindness = Blindness::default();
         loop {
             let began = Instant::now();
-            let end = self.follow_once(&mut since).await;
+            let end = self.follow_once(&mut since, &mut blindness).await;
             if began.elapsed() >= GOOD_STREAM {
                 pause = FIRST_PAUSE;
             }
@@ -80,9 +103,23 @@ impl Shared {
 
     /// Until the stream ends. Reading begins before the list does, so that nothing
     /// falls between the two.
-    async fn follow_once(self: &Arc<Self>, since: &mut u64) -> CallFailure {
+    async fn follow_once(
+        self: &Arc<Self>,
+        since: &mut u64,
+        blindness: &mut Blindness,
+    ) -> CallFailure {
+        let stream = match self.daemon.agree().await {
+            Ok(_) => self.daemon.events(*since).await,
+            Err(failure) => Err(failure),
+        };
+        let mut stream = match stream {
+            Ok(stream) => Box::pin(stream),
+            Err(failure) => {
+                blindness.persists(&Err(failure.clone()));
+                return failure;
+            }
+        };
         let (buffer, mut waiting) = mpsc::channel(MAX_WAITING_EVENTS);
-        let mut stream = Box::pin(self.daemon.events(*since));
         let _reading = AbortOnDropHandle::new(tokio::spawn(async move {
             while let Some(message) = stream.next().await {
                 let is_over = message.is_err();
@@ -92,7 +129,8 @@ impl Shared {
             }
         }));
         let mut pause = FIRST_PAUSE;
-        let mut gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+        let is_open = blindness.persists(&self.close_gap().await);
+        let mut gap = is_open.then(|| Instant::now() + pause);
         let mut serves_since = gap.is_none().then(wall_nanos);
         loop {
             let again = gap.unwrap_or_else(Instant::now);
@@ -100,7 +138,8 @@ impl Shared {
                 message = waiting.recv() => message,
                 () = sleep_until(again), if gap.is_some() => {
                     pause = longer(pause);
-                    gap = self.close_gap().await.is_err().then(|| Instant::now() + pause);
+                    let is_open = blindness.persists(&self.close_gap().await);
+                    gap = is_open.then(|| Instant::now() + pause);
                     if gap.is_none() {
                         serves_since.get_or_insert_with(wall_nanos);
                     }
@@ -222,6 +261,7 @@ impl Shared {
         }
         let wanted = needing(wanted, parent);
         let mark = container.mark().cloned();
+        self.watch_first_process(&slot, &container);
         let told = Told { wanted, address, mark, runs: container.runs() };
         let before = slot.tell(told.clone());
         self.tell(&slot, before, told).await;
@@ -269,8 +309,12 @@ impl Shared {
         address: Option<Url>,
     ) {
         let workspace = slot.workspace.clone();
+        self.send(RuntimeEvent { workspace, kind, mark, address, report: None }).await;
+    }
+
+    async fn send(&self, event: RuntimeEvent) {
         // As above.
-        let _ = self.events.send(RuntimeEvent { workspace, kind, mark, address }).await;
+        let _ = self.events.send(event).await;
     }
 
     /// An error means that the gap must be closed again. `is_live`: it happened
@@ -281,13 +325,15 @@ impl Shared {
             What::Started | What::Renamed => {
                 return self.look_closer(workspace, container).await;
             }
-            What::Ended | What::Stopped | What::Unhealthy | What::OutOfMemory | What::Removed => {}
+            What::Ended(_)
+            | What::Stopped
+            | What::Unhealthy
+            | What::OutOfMemory
+            | What::Removed => {}
         }
         let Some(slot) = self.slot(workspace) else { return Ok(()) };
         match what {
-            What::Ended if slot.ended(container, *at_nanos) => {
-                self.happened(&slot, RuntimeEventKind::Stopped, slot.mark(), None).await;
-            }
+            What::Ended(exit_code) => self.note_end(&slot, container, *at_nanos, *exit_code).await,
             What::Stopped if is_live && self.serves(container).await => {
                 if slot.stopped(container, *at_nanos) {
                     self.happened(&slot, RuntimeEventKind::StoppedByHand, slot.mark(), None).await;
@@ -297,15 +343,34 @@ impl Shared {
                 self.happened(&slot, RuntimeEventKind::Unhealthy, slot.mark(), None).await;
             }
             What::OutOfMemory => {
+                slot.wants_memory(container, *at_nanos);
                 tracing::info!(%workspace, container = container.short(), "a process was killed for want of memory");
             }
             What::Removed if slot.removed(container, *at_nanos) => {
                 return self.ask_after(&slot).await;
             }
-            What::Ended | What::Stopped | What::Unhealthy | What::Removed => {}
+            What::Stopped | What::Unhealthy | What::Removed => {}
             What::Started | What::Renamed => {}
         }
         Ok(())
+    }
+
+    /// Its newest run has ended. To ask the daemon now would mean to wait: it answers
+    /// only once it has taken the container's network and mounts apart, and says
+    /// no more than it has reported.
+    pub(super) async fn note_end(
+        &self,
+        slot: &Slot,
+        container: &ContainerId,
+        at_nanos: u64,
+        exit_code: Option<i32>,
+    ) {
+        if slot.ended(container, at_nanos) {
+            let report = slot.report_of_end(at_nanos, exit_code, self.clock.now());
+            let (workspace, mark) = (slot.workspace.clone(), slot.mark());
+            let (kind, report) = (RuntimeEventKind::Stopped, Some(report));
+            self.send(RuntimeEvent { workspace, kind, mark, address: None, report }).await;
+        }
     }
 
     /// A daemon that goes down stops its containers itself, and one that was killed
@@ -420,7 +485,7 @@ fn found(told: Told) -> Discovery {
 
 /// The wall clock, which the daemon stamps its events with. The host's own clock
 /// does not follow it when it is set.
-fn wall_nanos() -> u64 {
+pub(super) fn wall_nanos() -> u64 {
     nanos(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 

@@ -19,8 +19,8 @@ pub(super) struct Event {
 pub(super) enum What {
     Renamed,
     Started,
-    /// The run ended, however.
-    Ended,
+    /// The run ended, however; with that exit code, if the daemon says so.
+    Ended(Option<i32>),
     /// After the end: somebody asked the daemon to stop or restart it. A kill and
     /// a removal by force do not say so.
     Stopped,
@@ -36,10 +36,12 @@ pub(super) fn read(message: &EventMessage) -> Option<Event> {
     // `health_status: unhealthy`
     let action = message.action.as_deref()?;
     let (action, detail) = action.split_once(':').unwrap_or((action, ""));
+    let attributes = actor.attributes.as_ref()?;
+    let exit_code = || attributes.get("exitCode")?.parse().ok();
     let what = match (action, detail.trim()) {
         ("rename", _) => What::Renamed,
         ("start", _) => What::Started,
-        ("die", _) => What::Ended,
+        ("die", _) => What::Ended(exit_code()),
         ("stop", _) => What::Stopped,
         ("health_status", "unhealthy") => What::Unhealthy,
         ("oom", _) => What::OutOfMemory,
@@ -47,7 +49,7 @@ pub(super) fn read(message: &EventMessage) -> Option<Event> {
         _ => return None,
     };
     Some(Event {
-        workspace: actor.attributes.as_ref()?.get(WORKSPACE)?.parse().ok()?,
+        workspace: attributes.get(WORKSPACE)?.parse().ok()?,
         container: actor.id.as_deref()?.parse().ok()?,
         at_nanos: u64::try_from(message.time_nano?).ok()?,
         what,
@@ -67,7 +69,7 @@ mod tests {
             ("create", &*id, "ws-1", None),
             ("rename", &*id, "ws-1", Some(What::Renamed)),
             ("start", &*id, "ws-1", Some(What::Started)),
-            ("die", &*id, "ws-1", Some(What::Ended)),
+            ("die", &*id, "ws-1", Some(What::Ended(Some(137)))),
             ("stop", &*id, "ws-1", Some(What::Stopped)),
             ("oom", &*id, "ws-1", Some(What::OutOfMemory)),
             ("destroy", &*id, "ws-1", Some(What::Removed)),
@@ -80,7 +82,7 @@ mod tests {
         ] {
             let message = serde_json::from_value(json!({
                 "Type": "container", "Action": action, "time": 1, "timeNano": 1_500_000_000_u64,
-                "Actor": {"ID": id, "Attributes": {"reprieve.workspace": workspace}},
+                "Actor": {"ID": id, "Attributes": {"reprieve.workspace": workspace, "exitCode": "137"}},
             }));
             let event = read(&message.unwrap());
             assert_eq!(event.as_ref().map(|event| event.what), expected, "{action} {workspace}");

@@ -1,4 +1,5 @@
-//! Makes a container again that is gone, or that can never start as it is.
+//! Makes a container again that is gone, or that can never start as it is: the
+//! network that it shared is gone, or Docker has removed half of it.
 
 use std::sync::Arc;
 

@@ -8,7 +8,8 @@
 //! - **One order at a time, and each begins one run.** An order is on disk before
 //!   it leaves ([`record`]); one that nobody was told the outcome of is followed
 //!   up, never repeated while the daemon may be at it ([`orders`], [`making`]).
-//! - **Events are triggers** ([`events`], [`discovery`]). Whoever misses some
+//! - **Events are triggers** ([`events`], [`discovery`]), and so is the end of a
+//!   first process that this host can see ([`first_process`]). Whoever misses some
 //!   closes the gap with a list. A fleet that is well costs no inspects.
 //! - **Containers belong to their people.** A host that stops leaves them alone;
 //!   what a person stopped or took away is reported as that.
@@ -18,6 +19,7 @@ mod daemon;
 mod discovery;
 mod events;
 mod failure;
+mod first_process;
 mod labels;
 mod making;
 mod names;
@@ -43,7 +45,7 @@ use reprieve_core::{
     ports::{Clock, Look, Probe, RestartFailure, RestartOrder, Restarter, RuntimeEvent, Started},
     time::Millis,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub use self::daemon::CallLimits;
@@ -52,6 +54,10 @@ use super::{discovery::Discovery, records};
 
 /// Where the daemon listens if nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/var/run/docker.sock";
+
+/// First processes that are watched at once, a file descriptor each: half of what a
+/// process usually may have open. Ends of others are known by the daemon's events.
+const MAX_FIRST_PROCESSES: usize = 512;
 
 /// What the backend needs of its host.
 pub struct DockerOptions {
@@ -67,6 +73,9 @@ pub struct DockerOptions {
     pub discoveries: mpsc::Sender<Discovery>,
     /// For containers that name no stop timeout of their own.
     pub stop_grace: Millis,
+    /// Also watch the containers' first processes, where this host sees them: in
+    /// the daemon's PID namespace.
+    pub watch_processes: bool,
     pub limits: CallLimits,
 }
 
@@ -82,7 +91,8 @@ impl DockerOptions {
         discoveries: mpsc::Sender<Discovery>,
     ) -> Self {
         let (stop_grace, limits) = (Self::STOP_GRACE, CallLimits::default());
-        Self { socket, state_dir, clock, events, discoveries, stop_grace, limits }
+        let watch_processes = true;
+        Self { socket, state_dir, clock, events, discoveries, stop_grace, watch_processes, limits }
     }
 }
 
@@ -126,6 +136,8 @@ struct Shared {
     slots: RwLock<BTreeMap<WorkspaceId, Arc<Slot>>>,
     /// Containers that a person was told about because of their labels.
     complained: Mutex<HashSet<ContainerId>>,
+    /// A place for each first process that is watched.
+    first_processes: Arc<Semaphore>,
     tasks: TaskTracker,
     is_over: CancellationToken,
 }
@@ -137,17 +149,25 @@ impl std::fmt::Debug for Docker {
 }
 
 impl Docker {
-    /// Reads what an earlier host knew, and makes sure that the daemon answers.
+    /// Reads what an earlier host knew, and makes sure that there is a daemon. One
+    /// that is there and does not answer has a bad day: it is waited for.
     /// Reports nothing yet; see [`Docker::follow`].
     pub async fn connect(options: DockerOptions) -> Result<Arc<Self>, ConnectFailure> {
-        let DockerOptions { socket, state_dir, clock, events, discoveries, stop_grace, limits } =
-            options;
+        let DockerOptions { socket, state_dir, clock, events, discoveries, .. } = options;
+        let (stop_grace, limits) = (options.stop_grace, options.limits);
+        let first_processes = if options.watch_processes { MAX_FIRST_PROCESSES } else { 0 };
         let folder = record::folder(&state_dir)
             .map_err(|source| ConnectFailure::Unusable { path: state_dir, source })?;
         let known = records::read_all(&folder)
             .map_err(|(path, source)| ConnectFailure::BrokenRecord { path, source })?;
-        let daemon =
-            Daemon::connect(&socket, limits).await.map_err(|failure| unmet(&socket, &failure))?;
+        let daemon = Daemon::at(&socket, limits).map_err(|failure| unmet(&socket, &failure))?;
+        match daemon.agree().await {
+            Ok(_) => {}
+            Err(CallFailure::Fault(fault)) if may_pass(fault) => {
+                tracing::warn!(socket = %socket.display(), %fault, "docker does not answer yet; it is waited for");
+            }
+            Err(failure) => return Err(unmet(&socket, &failure)),
+        }
         let slot = |record: record::Record| (record.workspace.clone(), Arc::new(Slot::new(record)));
         Ok(Arc::new(Self(Arc::new(Shared {
             daemon,
@@ -158,6 +178,7 @@ impl Docker {
             records: folder,
             slots: RwLock::new(known.into_iter().map(slot).collect()),
             complained: Mutex::default(),
+            first_processes: Arc::new(Semaphore::new(first_processes)),
             tasks: TaskTracker::new(),
             is_over: CancellationToken::new(),
         }))))
@@ -182,6 +203,14 @@ impl Docker {
 impl Drop for Docker {
     fn drop(&mut self) {
         self.0.is_over.cancel();
+    }
+}
+
+/// Somebody listens there, and has not the time.
+const fn may_pass(fault: ProbeFault) -> bool {
+    match fault {
+        ProbeFault::TimedOut | ProbeFault::ClosedEarly | ProbeFault::Overloaded => true,
+        ProbeFault::Unreachable | ProbeFault::Denied | ProbeFault::Malformed => false,
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Shared,
-    container::Container,
+    container::{Container, Removal},
     failure::CallFailure,
     record::{OrderRecord, Outcome},
     seeing::Seen,
@@ -117,11 +117,15 @@ impl Shared {
         container: Container,
     ) -> Step<Option<LifeMark>> {
         slot.note(&container, None);
-        if container.is_leaving {
-            self.until_gone(slot).await?;
-            return self.make_again(slot, order, None).await;
-        }
-        if self.has_lost_its_network(slot, &container) {
+        let can_start = match container.removal {
+            Removal::NotBegun => !self.has_lost_its_network(slot, &container),
+            Removal::UnderWay => {
+                let left_behind = self.until_removed(slot).await?;
+                return self.make_again(slot, order, left_behind.as_deref()).await;
+            }
+            Removal::Failed => false,
+        };
+        if !can_start {
             return self.make_again(slot, order, Some(&container)).await;
         }
         let grace = self.grace(&container);
@@ -249,16 +253,20 @@ impl Shared {
         }
     }
 
-    async fn until_gone(&self, slot: &Slot) -> Step<()> {
+    /// What is left of the container: nothing, or one whose removal has failed.
+    async fn until_removed(&self, slot: &Slot) -> Step<Option<Box<Container>>> {
         let limit = self.daemon.limits.act;
-        let gone = self.until(limit, || async {
+        let removed = self.until(limit, || async {
             match self.see(slot).await.ok()? {
-                Seen::Gone => Some(()),
-                Seen::There(_) => None,
+                Seen::Gone => Some(None),
+                Seen::There(container) => match container.removal {
+                    Removal::UnderWay => None,
+                    Removal::NotBegun | Removal::Failed => Some(Some(container)),
+                },
             }
         });
-        match gone.await {
-            Some(()) => Ok(()),
+        match removed.await {
+            Some(left_behind) => Ok(left_behind),
             None => refuse(format!(
                 "docker has been removing its container for {limit:?}; `docker rm -f {}` may help",
                 slot.record().name

@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use reprieve_core::{
     evidence::{Sighting, Status},
     ids::{LifeId, WorkspaceId},
-    ports::{LifeMark, Look},
+    ports::{LifeMark, Look, Report},
     time::{Millis, UnixMillis},
 };
 use url::Url;
@@ -41,6 +41,10 @@ struct Known {
     told: Option<Told>,
     /// How its newest run ended, by the event stream.
     end: Option<End>,
+    /// Some process of its newest run was killed for want of memory.
+    wanted_memory: bool,
+    /// Whose first process is being watched.
+    watched: Option<LifeMark>,
     /// When its container was removed, by the event stream.
     removed: Option<UnixMillis>,
     /// It vanished while it ran, which was reported.
@@ -95,6 +99,8 @@ impl Slot {
                 runs: false,
                 told: None,
                 end: None,
+                wanted_memory: false,
+                watched: None,
                 removed: None,
                 is_lost: false,
                 is_restarting: false,
@@ -138,6 +144,7 @@ impl Slot {
         }
         if another_run {
             known.end = None;
+            known.wanted_memory = false;
             let began = container.mark().and_then(began_nanos);
             if let Some(ended) = &mut known.ended_by_us
                 && ended.until_nanos.is_none()
@@ -170,6 +177,45 @@ impl Slot {
             told.runs = false;
         }
         true
+    }
+
+    /// What is known of an end that was reported at that time, before anybody
+    /// looked.
+    pub(super) fn report_of_end(
+        &self,
+        at_nanos: u64,
+        exit_code: Option<i32>,
+        now: UnixMillis,
+    ) -> Report {
+        /// What the kernel leaves of a process that it killed.
+        const KILLED: i32 = 137;
+        let known = self.known.lock();
+        let sighting = Sighting {
+            ended: Some(millis(at_nanos).age(now)),
+            exit_code,
+            // Some process was killed: the first one, if that is how it ended.
+            out_of_memory: known.wanted_memory && exit_code == Some(KILLED),
+            ..Sighting::bare(Status::Stopped)
+        };
+        Report { sighting: known.unless_restarting(sighting), at: now }
+    }
+
+    pub(super) fn wants_memory(&self, of: &ContainerId, at_nanos: u64) {
+        let mut known = self.known.lock();
+        if !known.is_old_news(of, at_nanos) {
+            known.wanted_memory = true;
+        }
+    }
+
+    /// Whether nobody watches the first process of that run yet. From now on
+    /// somebody does.
+    pub(super) fn begin_to_watch(&self, run: &LifeMark) -> bool {
+        let watched = &mut self.known.lock().watched;
+        let is_new = watched.as_ref() != Some(run);
+        if is_new {
+            *watched = Some(run.clone());
+        }
+        is_new
     }
 
     /// The daemon reports that somebody had it end the newest run. Whether it was

@@ -12,13 +12,17 @@ use hyper_util::{
 };
 use reprieve_core::{evidence::ProbeFault, ids::WorkspaceId, time::Millis};
 use rustix::io::Errno;
+use rustls::ClientConfig;
 use tokio::time::timeout;
 
 use super::{
     ControlPlaneOptions, InvalidControlPlane,
     contract::{Instance, Refusal},
 };
-use crate::{config::Secret, tls};
+use crate::{
+    config::{Secret, sections::is_plain_http},
+    tls,
+};
 
 /// An instance is described in a few hundred bytes.
 const MAX_BODY_BYTES: usize = 64 << 10;
@@ -37,6 +41,11 @@ pub(super) enum CallFailure {
     TimedOut { after: Millis },
     #[error("no connection: {detail}")]
     Unreachable { detail: String },
+    /// Nothing was sent: it is not known whom the request would have reached.
+    #[error(
+        "the control plane's certificate is not trusted: {detail}; name its authority in ca_file"
+    )]
+    Untrusted { detail: String },
     /// The request may have been read.
     #[error("the connection ended before the answer did: {detail}")]
     ClosedEarly { detail: String },
@@ -70,7 +79,7 @@ impl Client {
         http.set_nodelay(true);
         http.set_connect_timeout(Some(options.call_timeout.as_duration()));
         let https = HttpsConnectorBuilder::new()
-            .with_tls_config(tls::config())
+            .with_tls_config(trust(options)?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(http);
@@ -167,14 +176,14 @@ fn base(options: &ControlPlaneOptions) -> Result<String, InvalidControlPlane> {
         let _ = shown.set_password(None);
         InvalidControlPlane::Url { name: options.name.clone(), url: shown.into() }
     };
-    let is_plain = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
     let base = url.as_str().trim_end_matches('/').to_owned();
-    if is_plain && base.parse::<Uri>().is_ok() { Ok(base) } else { Err(invalid()) }
+    if is_plain_http(url) && base.parse::<Uri>().is_ok() { Ok(base) } else { Err(invalid()) }
+}
+
+fn trust(options: &ControlPlaneOptions) -> Result<ClientConfig, InvalidControlPlane> {
+    let Some(file) = &options.ca_file else { return Ok(tls::config()) };
+    tls::config_trusting(file)
+        .map_err(|source| InvalidControlPlane::Authorities { name: options.name.clone(), source })
 }
 
 fn authorization(
@@ -199,7 +208,7 @@ impl CallFailure {
     pub(super) const fn as_fault(&self) -> ProbeFault {
         match self {
             Self::TimedOut { .. } => ProbeFault::TimedOut,
-            Self::Unreachable { .. } => ProbeFault::Unreachable,
+            Self::Unreachable { .. } | Self::Untrusted { .. } => ProbeFault::Unreachable,
             Self::ClosedEarly { .. } => ProbeFault::ClosedEarly,
             Self::Unreadable { .. } => ProbeFault::Malformed,
             Self::OurTrouble { .. } => ProbeFault::Overloaded,
@@ -207,11 +216,16 @@ impl CallFailure {
         }
     }
 
+    /// Whether it lasts until a person changes something.
+    pub(super) const fn waits_for_a_person(&self) -> bool {
+        matches!(self, Self::Untrusted { .. } | Self::Refused(Refusal::Denied))
+    }
+
     /// Whether an order that ended so may have been taken all the same.
     pub(super) const fn may_be_taken(&self) -> bool {
         match self {
             Self::TimedOut { .. } | Self::ClosedEarly { .. } | Self::Unreadable { .. } => true,
-            Self::Unreachable { .. } | Self::OurTrouble { .. } => false,
+            Self::Unreachable { .. } | Self::Untrusted { .. } | Self::OurTrouble { .. } => false,
             Self::Refused(refusal) => match refusal {
                 // Another order is under way: what comes of it is to be seen.
                 Refusal::Conflict { .. } | Refusal::Broken { .. } => true,
@@ -247,6 +261,10 @@ fn unreadable(detail: String) -> CallFailure {
     CallFailure::Unreadable { detail }
 }
 
+fn untrusted(detail: String) -> CallFailure {
+    CallFailure::Untrusted { detail }
+}
+
 fn our_trouble(detail: String) -> CallFailure {
     CallFailure::OurTrouble { detail }
 }
@@ -259,12 +277,20 @@ fn of_error(error: &(dyn Error + 'static), fallback: fn(String) -> CallFailure) 
     for _ in 0..MAX_CAUSES {
         let Some(error) = cause else { break };
         found = found.or_else(|| of_cause(error));
-        cause = error.source();
+        cause = cause_of(error);
         if let Some(deeper) = cause {
             detail = deeper.to_string();
         }
     }
     found.unwrap_or(fallback)(detail)
+}
+
+/// What an [`io::Error`] was made of is no `source` of it.
+fn cause_of<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(within) => Some(within),
+        None => error.source(),
+    }
 }
 
 fn of_cause(error: &(dyn Error + 'static)) -> Option<fn(String) -> CallFailure> {
@@ -273,6 +299,9 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<fn(String) -> CallFailure> 
     }
     if let Some(error) = error.downcast_ref::<hyper::Error>() {
         return error.is_parse().then_some(unreadable as _);
+    }
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return Some(untrusted);
     }
     let error = error.downcast_ref::<io::Error>()?;
     let ours = [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOBUFS, Errno::ADDRNOTAVAIL];

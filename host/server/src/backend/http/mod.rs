@@ -19,7 +19,14 @@ mod client;
 mod contract;
 mod order;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
@@ -35,8 +42,13 @@ use reprieve_core::{
 use tokio::sync::mpsc;
 use url::Url;
 
-use self::{client::Client, contract::Instance, order::Slot};
+use self::{
+    client::{CallFailure, Client},
+    contract::Instance,
+    order::Slot,
+};
 use crate::config::Secret;
+pub use crate::tls::InvalidAuthorities;
 
 /// What a control plane is reached with, and how patiently.
 #[derive(Clone)]
@@ -46,6 +58,9 @@ pub struct ControlPlaneOptions {
     /// `http` or `https`; the paths of the contract go below it.
     pub url: Url,
     pub token: Option<Secret>,
+    /// Over https: a PEM file with the authorities to trust, and no others. None:
+    /// whom the machine trusts.
+    pub ca_file: Option<PathBuf>,
     pub clock: Arc<dyn Clock>,
     /// Hears of an instance's address once it is known: an instance that is
     /// pending often has none. A full channel loses it until the next look.
@@ -79,6 +94,7 @@ impl ControlPlaneOptions {
             name: name.into(),
             url,
             token,
+            ca_file: None,
             clock,
             events,
             call_timeout: Millis::from_secs(5),
@@ -100,7 +116,7 @@ impl std::fmt::Debug for ControlPlaneOptions {
 }
 
 /// Why a control plane cannot be used as configured.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum InvalidControlPlane {
     #[error(
         "{url} is not valid for control plane {name}: must be an http or https URL without user, query and fragment, written like \"https://cloud.example/v1\""
@@ -108,6 +124,8 @@ pub enum InvalidControlPlane {
     Url { name: String, url: String },
     #[error("the token of control plane {name} is not valid: must be of visible ASCII characters")]
     Token { name: String },
+    #[error("the ca_file of control plane {name} is not valid")]
+    Authorities { name: String, source: InvalidAuthorities },
 }
 
 /// A control plane and the instances that it runs for this host. Cheap to clone.
@@ -120,6 +138,8 @@ struct Inner {
     /// One for each workspace that was ever asked about; their number is the
     /// configuration's.
     slots: Mutex<HashMap<WorkspaceId, Arc<Slot>>>,
+    /// A person has been told what to change, and nothing was answered since.
+    is_reported: AtomicBool,
 }
 
 impl std::fmt::Debug for ControlPlane {
@@ -132,11 +152,24 @@ impl ControlPlane {
     /// Connects to nothing yet.
     pub fn new(options: ControlPlaneOptions) -> Result<Self, InvalidControlPlane> {
         let client = Client::new(&options)?;
-        Ok(Self(Arc::new(Inner { client, options, slots: Mutex::default() })))
+        let (slots, is_reported) = Default::default();
+        Ok(Self(Arc::new(Inner { client, options, slots, is_reported })))
     }
 
     fn slot(&self, workspace: &WorkspaceId) -> Arc<Slot> {
         self.0.slots.lock().entry(workspace.clone()).or_default().clone()
+    }
+
+    /// A fault names the kind of trouble only. What it takes a person to end is
+    /// told in full, once until there is an answer.
+    fn report(&self, failure: Option<&CallFailure>) {
+        let Some(failure) = failure else {
+            return self.0.is_reported.store(false, Ordering::Relaxed);
+        };
+        if failure.waits_for_a_person() && !self.0.is_reported.swap(true, Ordering::Relaxed) {
+            let control_plane = &self.0.options.name;
+            tracing::warn!(%control_plane, %failure, "nobody can be seen through this control plane");
+        }
     }
 
     /// An address that has become known is told once for each run. Not while an
@@ -156,6 +189,7 @@ impl ControlPlane {
             kind: RuntimeEventKind::Started,
             mark: Some(mark),
             address: Some(address.clone()),
+            report: None,
         };
         // Whoever looks must not wait for whoever listens.
         if self.0.options.events.try_send(event).is_ok() {
@@ -167,7 +201,9 @@ impl ControlPlane {
 #[async_trait]
 impl Probe for ControlPlane {
     async fn look(&self, workspace: &WorkspaceId) -> Result<Look, ProbeFault> {
-        let seen = self.0.client.look(workspace).await.map_err(|failure| failure.as_fault())?;
+        let seen = self.0.client.look(workspace).await;
+        self.report(seen.as_ref().err());
+        let seen = seen.map_err(|failure| failure.as_fault())?;
         if let Some(instance) = &seen {
             self.tell_address(workspace, instance);
         }

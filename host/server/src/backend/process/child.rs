@@ -12,17 +12,16 @@ use std::{
 use parking_lot::Mutex;
 use reprieve_core::ids::LifeId;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open,
-    test_kill_process_group, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, test_kill_process_group, waitid,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, unix::AsyncFd},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
     time::{sleep, timeout},
 };
 use url::Url;
 
-use super::{proc, readable_fd, spec::ProcessSpec, trampoline};
+use super::{super::kernel::PidFd, proc, spec::ProcessSpec, trampoline};
 
 /// From letting a trampoline go to its `exec`. Milliseconds on a quiet machine.
 const EXEC_WAIT: Duration = Duration::from_secs(10);
@@ -115,7 +114,7 @@ impl Held {
 #[derive(Debug)]
 pub(super) struct Leader {
     pid: Pid,
-    pidfd: AsyncFd<OwnedFd>,
+    pidfd: PidFd,
     /// Set under the lock in which it is reaped: from then on its number may
     /// mean somebody else.
     is_gone: Mutex<bool>,
@@ -125,8 +124,7 @@ impl Leader {
     /// Holds on to the process that has this pid now. Whoever did not start it
     /// checks afterwards that it is the one that was meant.
     pub(super) fn attach(pid: Pid) -> io::Result<Self> {
-        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-        let pidfd = readable_fd(pidfd)?;
+        let pidfd = PidFd::open(pid)?;
         Ok(Self { pid, pidfd, is_gone: Mutex::new(false) })
     }
 
@@ -148,10 +146,7 @@ impl Leader {
     /// The rest of the group gets no grace here: the life of a workspace is its
     /// leader's, and the next one may want the same port.
     pub(super) async fn ended(&self) -> Option<i32> {
-        if self.pidfd.readable().await.is_err() {
-            // The tokio runtime is going down, and this task with it.
-            std::future::pending::<()>().await;
-        }
+        self.pidfd.ended().await;
         let exit_code = self.reap();
         let look = async {
             // The signal is asked first: it costs nothing, and mostly nobody is left.

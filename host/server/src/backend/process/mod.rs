@@ -31,7 +31,6 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, TryLockError},
     io,
-    os::fd::OwnedFd,
     path::{Path, PathBuf},
     sync::{Arc, atomic::Ordering},
     time::Duration,
@@ -48,11 +47,7 @@ use reprieve_core::{
     },
     time::UnixMillis,
 };
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::mpsc,
-    time::sleep,
-};
+use tokio::{sync::mpsc, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
 use url::Url;
 
@@ -269,13 +264,4 @@ async fn lock(run_dir: &Path) -> Result<File, OpenFailure> {
         }
     }
     Err(OpenFailure::InUse { path })
-}
-
-/// For kernel objects of which it is only asked whether they have news.
-#[expect(
-    deprecated,
-    reason = "its successor is unsafe, for types whose descriptor may change; an OwnedFd's cannot"
-)]
-fn readable_fd(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, Interest::READABLE)
 }

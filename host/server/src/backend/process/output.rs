@@ -18,7 +18,7 @@ use rustix::fs::inotify;
 use tokio::io::unix::AsyncFd;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{readable_fd, spec::Output};
+use super::{super::kernel::readable_fd, spec::Output};
 
 /// A longer line is cut into pieces of this size.
 const MAX_LINE_BYTES: usize = 8 * 1024;

@@ -405,6 +405,7 @@ fn event(kind: RuntimeEventKind, record: &Record) -> RuntimeEvent {
         kind,
         mark: Some(record.mark()),
         address: Some(record.address.clone()),
+        report: None,
     }
 }
 

@@ -43,7 +43,9 @@ impl Liar {
 
     async fn daemon(&self) -> Daemon {
         let limits = CallLimits { question: Duration::from_millis(300), ..CallLimits::default() };
-        Daemon::connect(&self.socket, limits).await.unwrap()
+        let daemon = Daemon::at(&self.socket, limits).unwrap();
+        daemon.agree().await.unwrap();
+        daemon
     }
 }
 
@@ -170,7 +172,7 @@ async fn what_is_done_already_is_done() {
 async fn a_socket_that_cannot_be_reached_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let socket = dir.path().join("docker.sock");
-    let failure = Daemon::connect(&socket, CallLimits::default()).await.err();
+    let failure = Daemon::at(&socket, CallLimits::default()).err();
     assert_eq!(failure, Some(CallFailure::Fault(ProbeFault::Unreachable)), "never there");
 
     let liar = Liar::saying("", &Then::Closes);

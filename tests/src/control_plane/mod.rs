@@ -13,10 +13,17 @@ use parking_lot::Mutex;
 use reprieve_core::ids::WorkspaceId;
 use serde_json::{Value, json};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    net::TcpListener,
     task::JoinHandle,
     time::{Instant, timeout},
+};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{
+        ServerConfig,
+        pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+    },
 };
 
 /// A request has no body and few headers.
@@ -95,7 +102,45 @@ struct Plane {
     faults: VecDeque<(Call, Fault, bool)>,
 }
 
+/// The certificates in `certificates/`, made by the script there.
+macro_rules! pem {
+    ($name:literal) => {
+        include_bytes!(concat!("certificates/", $name)).as_slice()
+    };
+}
+
+/// Whom an operator may name as an authority: a file of certificates.
+pub const AUTHORITY: &[u8] = pem!("authority.pem");
+pub const STRANGER: &[u8] = pem!("stranger.pem");
+
+/// What a server shows over https.
+#[derive(Clone, Copy, Debug)]
+pub enum Certificate {
+    /// For 127.0.0.1, by [`AUTHORITY`].
+    Here,
+    /// For another name, by [`AUTHORITY`].
+    Elsewhere,
+    /// For 127.0.0.1, by [`STRANGER`].
+    HereByAStranger,
+}
+
+impl Certificate {
+    fn acceptor(self) -> TlsAcceptor {
+        let certificate = CertificateDer::from_pem_slice(match self {
+            Self::Here => pem!("here.pem"),
+            Self::Elsewhere => pem!("elsewhere.pem"),
+            Self::HereByAStranger => pem!("here-by-a-stranger.pem"),
+        });
+        let key = PrivateKeyDer::from_pem_slice(pem!("server.key"));
+        let config = ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.expect("a certificate")], key.expect("a key"));
+        TlsAcceptor::from(Arc::new(config.expect("a key of its certificate")))
+    }
+}
+
 pub struct MockControlPlane {
+    scheme: &'static str,
     address: SocketAddr,
     plane: Arc<Mutex<Plane>>,
     server: JoinHandle<()>,
@@ -104,20 +149,41 @@ pub struct MockControlPlane {
 impl MockControlPlane {
     /// Instances stay pending, and stopping, for so long.
     pub async fn start(pending: Duration, stopping: Duration) -> Self {
+        Self::serve(None, pending, stopping).await
+    }
+
+    /// Over https. Instances take no time.
+    pub async fn start_with(certificate: Certificate) -> Self {
+        Self::serve(Some(certificate.acceptor()), Duration::ZERO, Duration::ZERO).await
+    }
+
+    async fn serve(tls: Option<TlsAcceptor>, pending: Duration, stopping: Duration) -> Self {
+        let scheme = if tls.is_some() { "https" } else { "http" };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("it is bound");
         let plane = Arc::new(Mutex::new(Plane { pending, stopping, ..Plane::default() }));
         let serving = Arc::clone(&plane);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(answer(stream, Arc::clone(&serving)));
+                let (tls, plane) = (tls.clone(), Arc::clone(&serving));
+                tokio::spawn(async move {
+                    match tls {
+                        None => answer(stream, plane).await,
+                        Some(tls) => {
+                            // A client that does not trust it goes away.
+                            if let Ok(stream) = tls.accept(stream).await {
+                                answer(stream, plane).await;
+                            }
+                        }
+                    }
+                });
             }
         });
-        Self { address, plane, server }
+        Self { scheme, address, plane, server }
     }
 
     pub fn url(&self) -> url::Url {
-        format!("http://{}/v1", self.address).parse().expect("a URL")
+        format!("{}://{}/v1", self.scheme, self.address).parse().expect("a URL")
     }
 
     /// From now on a call needs this token.
@@ -349,7 +415,7 @@ impl Request {
 }
 
 /// One request a connection.
-async fn answer(mut stream: TcpStream, plane: Arc<Mutex<Plane>>) {
+async fn answer(mut stream: impl AsyncRead + AsyncWrite + Unpin, plane: Arc<Mutex<Plane>>) {
     let Some(request) = read(&mut stream).await else { return };
     let answer = plane.lock().take(&request);
     let whole = |status: u16, body: &str| {
@@ -376,10 +442,11 @@ async fn answer(mut stream: TcpStream, plane: Arc<Mutex<Plane>>) {
     if stays {
         let _ = timeout(LONGEST_STALL, stream.read(&mut [0])).await;
     }
+    let _ = stream.shutdown().await;
 }
 
 /// The head; orders have no body.
-async fn read(stream: &mut TcpStream) -> Option<Request> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Request> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") && head.len() < MAX_REQUEST_BYTES {
         head.push(stream.read_u8().await.ok()?);
