@@ -101,8 +101,10 @@ pub(super) fn change(change: &Value, done: &str) -> String {
     };
     text = output::styled(GOOD, text.trim_end()) + "\n";
     text += &differences(change);
-    let _ =
-        writeln!(text, "In force from the next decision on. Back: reprieve settings undo {made} --why …");
+    let _ = writeln!(
+        text,
+        "In force from the next decision on. Back: reprieve settings undo {made} --why …"
+    );
     text
 }
 
