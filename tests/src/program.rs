@@ -39,7 +39,7 @@ pub fn reprieve() -> PathBuf {
 pub struct Program {
     state: tempfile::TempDir,
     base: String,
-    operator: String,
+    admin: String,
     mark: String,
     http: Client<HttpConnector, Full<Bytes>>,
 }
@@ -61,8 +61,12 @@ impl Program {
         std::fs::write(state.path().join("reprieve.toml"), config).unwrap();
         let http = Client::builder(TokioExecutor::new()).build_http();
         let base = format!("http://127.0.0.1:{proxy}/workspaces");
-        let operator = format!("http://127.0.0.1:{admin}/admin/v1");
-        Self { state, base, operator, mark, http }
+        Self { state, base, admin: format!("http://127.0.0.1:{admin}"), mark, http }
+    }
+
+    /// Of the state and the configuration.
+    pub fn folder(&self) -> &Path {
+        self.state.path()
     }
 
     pub fn start(&self) -> Running {
@@ -72,8 +76,17 @@ impl Program {
         Running(command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap())
     }
 
-    /// Its configuration and its state.
-    pub fn folder(&self) -> &Path {
+    /// The operator's listener.
+    pub fn admin(&self) -> &str {
+        &self.admin
+    }
+
+    /// The host's own token, once it has run.
+    pub fn admin_token(&self) -> String {
+        std::fs::read_to_string(self.state.path().join("admin.token")).unwrap()
+    }
+
+    pub fn state(&self) -> &Path {
         self.state.path()
     }
 
@@ -99,7 +112,7 @@ impl Program {
         let token = std::fs::read_to_string(self.state.path().join("admin.token")).ok()?;
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}/{path}", self.operator))
+            .uri(format!("{}/admin/v1/{path}", self.admin))
             .header("authorization", format!("Bearer {}", token.trim()));
         if let Some(etag) = if_match {
             request = request.header("if-match", etag);

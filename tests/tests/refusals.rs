@@ -1,19 +1,12 @@
 //! What is refused, and in which words: reports of workspaces with wrong tokens
-//! or forbidden addresses, the operator's listener without its token, a port in
-//! use.
+//! or forbidden addresses, a port in use.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
 use std::{net::TcpListener, process::Command};
 
-use axum::body::Body;
-use http::{Request, StatusCode, header};
-use reprieve_server::{
-    admin,
-    proxy::fleet::{Fleet as _, Heartbeat, Registration, ReportRefused},
-};
+use reprieve_server::proxy::fleet::{Fleet as _, Heartbeat, Registration, ReportRefused};
 use reprieve_tests::{Stage, StageOptions, reprieve, ws};
-use tower_service::Service as _;
 
 #[tokio::test(start_paused = true)]
 async fn a_report_needs_the_workspaces_own_token() {
@@ -44,45 +37,6 @@ async fn an_address_that_no_backend_owns_must_be_public() {
             Registration { url: Some(url.parse().unwrap()), ..Registration::default() };
         let registered = stage.register(1, registration).await;
         assert_eq!(registered.is_ok(), allowed, "{url}: {registered:?}");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_operators_listener_is_closed_without_its_token() {
-    let stage = Stage::set(StageOptions::default()).await;
-    let router =
-        admin::router(stage.supervisor.clone(), stage.settings.clone(), "the-operators-token");
-    for (case, method, path, token, expected) in [
-        ("no token", "GET", "workspaces", None, StatusCode::UNAUTHORIZED),
-        ("wrong token", "GET", "workspaces", Some("x"), StatusCode::UNAUTHORIZED),
-        ("no token, a verb", "POST", "workspaces/ws-1/restart", None, StatusCode::UNAUTHORIZED),
-        ("no token, nowhere", "GET", "nowhere", None, StatusCode::UNAUTHORIZED),
-        ("nowhere", "GET", "nowhere", Some("the-operators-token"), StatusCode::NOT_FOUND),
-        ("a list", "GET", "workspaces", Some("the-operators-token"), StatusCode::OK),
-        ("one", "GET", "workspaces/ws-1", Some("the-operators-token"), StatusCode::OK),
-        ("unknown", "GET", "workspaces/ws-9", Some("the-operators-token"), StatusCode::NOT_FOUND),
-        (
-            "a restart",
-            "POST",
-            "workspaces/ws-1/restart",
-            Some("the-operators-token"),
-            StatusCode::ACCEPTED,
-        ),
-        (
-            "a second one",
-            "POST",
-            "workspaces/ws-1/restart",
-            Some("the-operators-token"),
-            StatusCode::CONFLICT,
-        ),
-    ] {
-        let mut request = Request::builder().method(method).uri(format!("/admin/v1/{path}"));
-        if let Some(token) = token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(Body::empty()).unwrap();
-        let answer = router.clone().call(request).await.unwrap();
-        assert_eq!(answer.status(), expected, "{case}");
     }
 }
 

@@ -61,7 +61,7 @@ async fn fifty_kills_while_settings_are_applied_leave_the_old_or_the_new_whole()
     let seed = seed.unwrap_or_else(rand::random::<u64>);
     eprintln!("REPRIEVE_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
-    let program = Arc::new(Program::new(""));
+    let program = Arc::new(Program::new("admin.requests_per_second = 100000\n"));
     let (mut acknowledged, mut sent) = (0, 0);
     for kill in 0..KILLS {
         let mut host = program.start();

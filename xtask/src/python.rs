@@ -1,4 +1,5 @@
-//! The official A2A SDKs, one Python virtual environment for each generation.
+//! What the tests need of Python: the official A2A SDKs, one virtual environment
+//! for each generation, and Schemathesis, which tries APIs by their documents.
 //!
 //! What is there already, from the same requirements, is not touched: a second
 //! run needs no network.
@@ -15,13 +16,16 @@ use sha2::{Digest as _, Sha256};
 use crate::{root, say};
 
 /// Name of the environment, and what is to be in it.
-const VENVS: [(&str, &str); 2] =
-    [("v1", "tests/a2a/requirements-v1.txt"), ("v03", "tests/a2a/requirements-v03.txt")];
+const VENVS: [(&str, &str); 3] = [
+    ("v1", "tests/a2a/requirements-v1.txt"),
+    ("v03", "tests/a2a/requirements-v03.txt"),
+    ("schemathesis", "tests/openapi/requirements.txt"),
+];
 
 /// Written last into a finished environment: the digest of its requirements.
 const STAMP: &str = "reprieve-requirements.sha256";
 
-/// The folder that holds the environments `v1` and `v03`.
+/// The folder that holds the environments, by name.
 pub(crate) fn ensure_venvs() -> anyhow::Result<PathBuf> {
     let folder = target_dir().join("python");
     for (name, requirements) in VENVS {

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
         Ok(folder) => Some(folder),
         Err(error) => {
             skips.push(Skip {
-                what: "the official A2A SDKs (tests/a2a)",
+                what: "the official A2A SDKs (tests/a2a) and Schemathesis (tests/openapi)",
                 why: format!("{error:#}"),
             });
             None

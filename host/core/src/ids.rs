@@ -84,6 +84,10 @@ name!(
     /// Who a workspace belongs to.
     TenantId, "tenant"
 );
+name!(
+    /// A token that operators show.
+    TokenName, "token"
+);
 
 /// Which run of a workspace, counted by this fleet's hosts: every restart that
 /// begins is the next one. 0: the host found it as it is.

@@ -7,12 +7,14 @@
 //! - the words: [`ids`], [`time`], [`judgement`], [`evidence`], [`decision`]
 //! - the rules: [`incident`] (one restart in flight, death declared in one
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
-//!   been silent for too long), [`eyesight`], [`settings`] (layers), [`a2a`]
-//!   (envelopes), [`card`] (agent cards), [`address`] (where a workspace may live),
-//!   [`dependents`] (who follows a restart)
+//!   been silent for too long), [`eyesight`], [`trust`] (is a policy still
+//!   believed), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
+//!   cards), [`address`] (where a workspace may live), [`access`] (who may ask
+//!   what), [`dependents`] (who follows a restart)
 //! - the edges: [`ports`]
 
 pub mod a2a;
+pub mod access;
 pub mod address;
 pub mod card;
 pub mod decision;
@@ -28,3 +30,4 @@ pub mod queue;
 pub mod reply;
 pub mod settings;
 pub mod time;
+pub mod trust;

@@ -5,6 +5,8 @@
 //! shared by many hosts fits. What is in memory anyway can be had through the
 //! `at_hand` methods without waiting.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -309,9 +311,12 @@ pub trait Queue: Send + Sync {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DecisionFilter {
     pub workspace: Option<WorkspaceId>,
-    pub tenant: Option<TenantId>,
+    /// Only those about workspaces of these tenants. None: of whomever.
+    pub tenants: Option<BTreeSet<TenantId>>,
     /// Only those recorded after this one.
     pub after: Option<DecisionId>,
+    /// Only those recorded before this one.
+    pub before: Option<DecisionId>,
     /// The newest so many.
     pub limit: u32,
 }

@@ -1,7 +1,11 @@
 //! What a file is, told from its first bytes and its sections' lengths: so that
 //! whoever mixed up files gets told which.
 
-use crate::{LoadFailure, MAX_COMPONENT_BYTES};
+use wasmparser::{Parser, Payload};
+
+use crate::{Grants, Interface, LoadFailure, MAX_COMPONENT_BYTES};
+
+const PACKAGE: &str = "reprieve:policy/";
 
 const MAGIC: &[u8] = b"\0asm";
 const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
@@ -32,6 +36,43 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadFailure> {
             false => Err(truncated),
         },
         Some(version) => Err(LoadFailure::OtherVersion { version: format!("{version:02x?}") }),
+    }
+}
+
+/// The names of what a component imports, if it is granted every one of them.
+/// Looks without compiling: what will be refused costs no compiler.
+pub(crate) fn granted_imports(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadFailure> {
+    let garbled =
+        |error: wasmparser::BinaryReaderError| LoadFailure::Garbled { source: error.into() };
+    let (mut names, mut depth) = (Vec::new(), 0_u32);
+    for payload in Parser::new(0).parse_all(bytes) {
+        match payload.map_err(garbled)? {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            // Those of nested components are met inside.
+            Payload::ComponentImportSection(imports) if depth == 1 => {
+                for import in imports {
+                    let name = import.map_err(garbled)?.name.name.to_owned();
+                    check_import(&name, grants)?;
+                    names.push(name);
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(names)
+}
+
+fn check_import(name: &str, grants: &Grants) -> Result<(), LoadFailure> {
+    let name = name.to_owned();
+    if name.starts_with("wasi:") || name.starts_with("wasi_") {
+        return Err(LoadFailure::WasiImport { name });
+    }
+    let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once("@0.1."));
+    match interface.and_then(|(interface, _patch)| Interface::named(interface)) {
+        None => Err(LoadFailure::UnknownImport { name }),
+        Some(interface) if grants.allow(interface) => Ok(()),
+        Some(_) => Err(LoadFailure::NotGranted { name, granted: grants.to_string() }),
     }
 }
 

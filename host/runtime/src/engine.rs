@@ -6,21 +6,15 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use tokio::sync::Semaphore;
-use wasmtime::{
-    Config, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker,
-};
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
 use crate::{
-    EngineFailure, Limits, LoadFailure, Policy, cache::Cache, contract, load, store::State,
+    Compiled, EngineFailure, Examined, Grants, Limits, LoadFailure, Policy, Terms, cache::Cache,
+    contract, load, pulse::Pulse, store::State,
 };
-
-/// How often running guests are looked at: a loop ends within two ticks of its
-/// deadline.
-const TICK: Duration = Duration::from_millis(2);
 
 /// Policies that may be loaded at once: the one in force, the one before, and
 /// the arms of experiments. Bounds the address space that is set aside.
@@ -59,6 +53,21 @@ impl Default for EngineOptions {
     }
 }
 
+/// Policies that are loaded in one engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Places {
+    pub taken: usize,
+    pub limit: usize,
+}
+
+/// The state of an engine's timer. It rests while no guest runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    /// Since the engine was made.
+    pub ticks: u64,
+    pub rests: bool,
+}
+
 /// Compiles policies and gives their instances room. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
@@ -72,9 +81,16 @@ pub(crate) struct Shared {
     /// judgements.
     pub(crate) calls: Semaphore,
     pub(crate) max_idle: usize,
+    pub(crate) pulse: Arc<Pulse>,
     max_memory_bytes: usize,
     pooling: bool,
     policies: Arc<AtomicUsize>,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.pulse.end();
+    }
 }
 
 impl std::fmt::Debug for Engine {
@@ -94,13 +110,14 @@ impl Engine {
         let pool = options.pooling.then(|| pool(parallel_calls, options.max_memory_bytes));
         let (wasm, pooling) = build(pool)?;
         let linker = linker(&wasm).map_err(|source| EngineFailure::Setup { source })?;
-        start_ticking(wasm.weak())?;
+        let pulse = Pulse::start(wasm.weak())?;
         Ok(Self(Arc::new(Shared {
             wasm,
             linker,
             cache,
             calls: Semaphore::new(parallel_calls),
             max_idle: parallel_calls,
+            pulse,
             max_memory_bytes: options.max_memory_bytes,
             pooling,
             policies: Arc::default(),
@@ -109,11 +126,41 @@ impl Engine {
 
     /// Checks and compiles a policy, starts it, lets it describe itself and
     /// opens it with its defaults. Blocks for tens of milliseconds.
-    pub fn load(&self, bytes: &[u8], limits: Limits) -> Result<Arc<Policy>, LoadFailure> {
+    pub fn load(&self, bytes: &[u8], terms: impl Into<Terms>) -> Result<Arc<Policy>, LoadFailure> {
+        let terms = terms.into();
+        let examined = self.examine(bytes.to_vec(), &terms.grants)?;
+        let compiled = self.compile(examined)?;
+        self.start(compiled, terms)
+    }
+
+    /// The first step of [`Self::load`]: what the file is and what it imports.
+    /// Compiles nothing.
+    pub fn examine(&self, bytes: Vec<u8>, grants: &Grants) -> Result<Examined, LoadFailure> {
+        load::examine(bytes, grants)
+    }
+
+    /// The second step: runs none of it. Blocks for as long as a compiler takes:
+    /// milliseconds for a small component, minutes for the largest.
+    pub fn compile(&self, examined: Examined) -> Result<Compiled, LoadFailure> {
+        load::compile(self, examined)
+    }
+
+    /// The last step: really starts it, and lets it describe itself.
+    pub fn start(&self, compiled: Compiled, terms: Terms) -> Result<Arc<Policy>, LoadFailure> {
         let place = Place::take(&self.0.policies)?;
-        let limits =
-            Limits { memory_bytes: limits.memory_bytes.min(self.0.max_memory_bytes), ..limits };
-        load::load(self, place, bytes, limits).map(Arc::new)
+        let memory_bytes = terms.limits.memory_bytes.min(self.0.max_memory_bytes);
+        let limits = Limits { memory_bytes, ..terms.limits };
+        load::start(self, place, compiled, Terms { limits, ..terms }).map(Arc::new)
+    }
+
+    /// How many policies are loaded, and how many may be.
+    pub fn places(&self) -> Places {
+        Places { taken: self.0.policies.load(Ordering::Relaxed), limit: MAX_POLICIES }
+    }
+
+    /// The timer that ends guests which run too long.
+    pub fn timer(&self) -> Timer {
+        Timer { ticks: self.0.pulse.ticks(), rests: self.0.pulse.rests() }
     }
 
     /// Whether address space was set aside for instances.
@@ -144,13 +191,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// How many ticks a call of that length may see; the next one ends it. The first
-/// comes at any moment, so a call gets up to one tick more than its deadline.
-pub(crate) fn ticks(deadline: Duration) -> u32 {
-    let ticks = deadline.as_micros().div_ceil(TICK.as_micros());
-    u32::try_from(ticks).unwrap_or(u32::MAX).max(1)
 }
 
 /// An engine with a pool; without one where the address space is too small for
@@ -188,8 +228,9 @@ fn deterministic() -> Config {
 }
 
 fn pool(parallel_calls: usize, max_memory_bytes: usize) -> PoolingAllocationConfig {
-    // Each policy: its parallel calls, and one call from outside judgements.
-    let instances = u32::try_from((parallel_calls + 1) * MAX_POLICIES).unwrap_or(u32::MAX);
+    // Each policy: its parallel calls, one call from outside judgements, and a
+    // fresh instance for it while as many are warm.
+    let instances = u32::try_from((parallel_calls + 2) * MAX_POLICIES).unwrap_or(u32::MAX);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(instances)
         .total_core_instances(instances.saturating_mul(CORE_INSTANCES_PER_COMPONENT))
@@ -208,18 +249,4 @@ fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
         state
     })?;
     Ok(linker)
-}
-
-/// One thread for the life of the engine; it holds the engine weakly and ends
-/// with it.
-fn start_ticking(engine: EngineWeak) -> Result<(), EngineFailure> {
-    let tick = move || {
-        while let Some(engine) = engine.upgrade() {
-            engine.increment_epoch();
-            drop(engine);
-            std::thread::sleep(TICK);
-        }
-    };
-    let thread = std::thread::Builder::new().name("reprieve-ticks".to_owned()).spawn(tick);
-    thread.map(drop).map_err(|source| EngineFailure::Timer { source })
 }

@@ -56,6 +56,10 @@ pub enum LoadFailure {
     )]
     UnknownImport { name: String },
     #[error(
+        "the policy imports {name}, which it is not granted; it is granted {granted}; grant it with policy.grants, or build the policy without it"
+    )]
+    NotGranted { name: String, granted: String },
+    #[error(
         "the component is no policy: it does not export reprieve:policy/guard@0.1.0; build it for the world reprieve:policy/policy"
     )]
     WrongWorld,
@@ -108,7 +112,35 @@ pub enum PolicyFailure {
     SettingsUnchecked { tenant: TenantId, workspace: WorkspaceId },
 }
 
+/// Whose failure it was that a policy gave no usable answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    Policy,
+    /// The host's or the world's: a fact that could not be had, no room.
+    Host,
+}
+
 impl PolicyFailure {
+    pub fn blame(&self) -> Blame {
+        match self {
+            Self::Trapped { .. }
+            | Self::Deadline { .. }
+            | Self::Limit { .. }
+            | Self::HostCalls { .. }
+            | Self::NoteTooLarge { .. }
+            | Self::AskedOutsideJudgement
+            | Self::PassesExhausted { .. }
+            | Self::ReasonOutOfRange { .. }
+            | Self::SettingsRefused => Blame::Policy,
+            Self::NoInstance { source } if source.is::<wasmtime::Trap>() => Blame::Policy,
+            Self::NoInstance { .. }
+            | Self::FactNotAtHand { .. }
+            | Self::FactNotOnRecord { .. }
+            | Self::DecisionDeadline { .. }
+            | Self::SettingsUnchecked { .. } => Blame::Host,
+        }
+    }
+
     /// Stable, kebab-case: a label in metrics and the `failure` on record.
     pub const fn code(&self) -> &'static str {
         match self {

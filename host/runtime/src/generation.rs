@@ -5,7 +5,6 @@
 //! of the policy, however many tenants there are.
 
 mod check;
-mod current;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -23,7 +22,6 @@ use reprieve_core::{
 
 pub(crate) use self::check::InForce;
 use self::check::{Checker, reference};
-pub use self::current::Current;
 use crate::{Decided, GenerationRefused, LayerRefused, Policy, judge};
 
 /// Whose workspace a decision is about.

@@ -5,11 +5,11 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use reprieve_core::{ids::Digest, judgement::Call};
+use reprieve_core::{ids::Digest, judgement::Call, trust::TrustLimits};
 use wasmtime::{Store, component::ResourceAny};
 
 use crate::{
-    CheckedSettings, Limits, PolicyFailure,
+    CheckedSettings, Isolation, Limits, PolicyFailure,
     contract::{self, guard, types},
     pass::{Asked, Pass},
     store::State,
@@ -24,6 +24,8 @@ const MAX_HANDED_OVER_BYTES: usize = 1 << 20;
 pub(crate) struct Mould {
     pub(crate) pre: contract::PolicyPre<State>,
     pub(crate) limits: Limits,
+    pub(crate) isolation: Isolation,
+    pub(crate) trust: TrustLimits,
     pub(crate) ticks_per_call: u32,
     pub(crate) existing: Arc<AtomicUsize>,
 }

@@ -19,10 +19,10 @@ use reprieve_core::{
 };
 
 use crate::{
-    Generation, PolicyFailure, Who,
+    Blame, CheckedSettings, Generation, Policy, PolicyFailure, Who,
     generation::InForce,
     instance::Ruled,
-    pass::{self, Fetched, Pass},
+    pass::{self, Asked, Fetched, Pass},
     words,
 };
 
@@ -41,6 +41,8 @@ pub struct Decided {
     /// None unless the policy wrote and the outcome stands. Empty: forget.
     pub memory_write: Option<Vec<u8>>,
     pub outcome: Outcome,
+    /// Whose failure it was that the outcome is a fall-back. None: it is none.
+    pub blame: Option<Blame>,
     pub cost: Cost,
 }
 
@@ -58,6 +60,10 @@ struct Inquiry<'a> {
     passes: u32,
     guest: Duration,
 }
+
+/// One guest call, in one or another instance.
+type Rule =
+    fn(&Policy, &CheckedSettings, Call, Pass) -> (Result<Ruled, PolicyFailure>, Asked, Duration);
 
 enum Step {
     Missing(Question),
@@ -99,12 +105,44 @@ pub(crate) async fn decide(
 /// question that is not on record falls back with `fact-not-on-record`.
 pub fn replay(generation: &Generation, call: Call, who: &Who, evidence: &[Exchange]) -> Decided {
     let witness: Arc<dyn Witness> = Arc::new(Record(evidence.to_vec()));
-    let mut inquiry = match Inquiry::new(generation, call, who, &witness) {
+    in_one_pass(generation, call, who, &witness, Inquiry::pass)
+}
+
+/// The same in an instance that has never been called: whatever the policy kept
+/// between calls is not there.
+pub fn replay_afresh(
+    generation: &Generation,
+    call: Call,
+    who: &Who,
+    evidence: &[Exchange],
+) -> Decided {
+    let witness: Arc<dyn Witness> = Arc::new(Record(evidence.to_vec()));
+    in_one_pass(generation, call, who, &witness, Inquiry::pass_afresh)
+}
+
+/// Decides from what a witness has at hand, without waiting.
+pub(crate) fn from_at_hand(
+    generation: &Generation,
+    call: Call,
+    who: &Who,
+    witness: &Arc<dyn Witness>,
+) -> Decided {
+    in_one_pass(generation, call, who, witness, Inquiry::pass)
+}
+
+fn in_one_pass<'a>(
+    generation: &'a Generation,
+    call: Call,
+    who: &Who,
+    witness: &'a Arc<dyn Witness>,
+    pass: impl FnOnce(&mut Inquiry<'a>) -> Step,
+) -> Decided {
+    let mut inquiry = match Inquiry::new(generation, call, who, witness) {
         Ok(inquiry) => inquiry,
         Err(unchecked) => return *unchecked,
     };
     let _outside = generation.policy().outside().lock();
-    let ended = match inquiry.pass() {
+    let ended = match pass(&mut inquiry) {
         Step::Ended(ended) => ended,
         Step::Missing(question) => Err(PolicyFailure::FactNotOnRecord { question }),
     };
@@ -127,6 +165,7 @@ impl<'a> Inquiry<'a> {
                 evidence: Vec::new(),
                 memory_write: None,
                 outcome: fell_back(&PolicyFailure::SettingsUnchecked { tenant, workspace }),
+                blame: Some(Blame::Host),
                 cost: Cost::default(),
             }));
         };
@@ -189,12 +228,20 @@ impl<'a> Inquiry<'a> {
     }
 
     fn pass(&mut self) -> Step {
+        self.pass_in(Policy::rule)
+    }
+
+    fn pass_afresh(&mut self) -> Step {
+        self.pass_in(Policy::rule_afresh)
+    }
+
+    fn pass_in(&mut self, rule: Rule) -> Step {
         let now = self.witness.now();
         self.passes += 1;
         self.put = later(self.call, self.asked_at, now);
         let pass = Pass::new(Arc::clone(self.witness), now, std::mem::take(&mut self.fetched));
-        let policy = self.generation.policy();
-        let (ruled, asked, took) = policy.rule(&self.settings.settings, self.put, pass);
+        let (ruled, asked, took) =
+            rule(self.generation.policy(), &self.settings.settings, self.put, pass);
         self.guest += took;
         self.evidence = asked.evidence;
         self.fetched = asked.fetched;
@@ -225,9 +272,9 @@ impl<'a> Inquiry<'a> {
     }
 
     fn end(self, ended: Result<Ending, PolicyFailure>) -> Decided {
-        let (outcome, memory_write) = match ended {
-            Ok(Ending { outcome, note }) => (outcome, note),
-            Err(failure) => (fell_back(&failure), None),
+        let (outcome, memory_write, blame) = match ended {
+            Ok(Ending { outcome, note }) => (outcome, note, None),
+            Err(failure) => (fell_back(&failure), None, Some(failure.blame())),
         };
         Decided {
             generation: self.settings.reference(self.generation),
@@ -235,6 +282,7 @@ impl<'a> Inquiry<'a> {
             evidence: self.evidence,
             memory_write,
             outcome,
+            blame,
             cost: Cost {
                 passes: self.passes,
                 guest_us: u64::try_from(self.guest.as_micros()).unwrap_or(u64::MAX),

@@ -19,7 +19,9 @@
 
 mod anatomy;
 mod cache;
+mod confidence;
 mod contract;
+mod current;
 mod describe;
 mod engine;
 mod failure;
@@ -31,19 +33,26 @@ mod limits;
 mod load;
 mod pass;
 mod policy;
+mod pulse;
+pub mod registry;
 mod store;
+mod terms;
 mod words;
 
+pub use confidence::{Conduct, Confidence};
+pub use current::{Alive, Current, DOUBLE_JUDGEMENT, Role};
 pub use describe::Description;
-pub use engine::{Engine, EngineOptions};
+pub use engine::{Engine, EngineOptions, Places, Timer};
 pub use failure::{
-    EngineFailure, GenerationRefused, LayerRefused, LoadFailure, MAX_LAYERS_REFUSED, PolicyFailure,
-    Problem, SettingsRefused,
+    Blame, EngineFailure, GenerationRefused, LayerRefused, LoadFailure, MAX_LAYERS_REFUSED,
+    PolicyFailure, Problem, SettingsRefused,
 };
-pub use generation::{Current, Generation, LayerChange, Owners, Who};
-pub use judge::{Decided, replay};
+pub use generation::{Generation, LayerChange, Owners, Who};
+pub use judge::{Decided, replay, replay_afresh};
 pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
     MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES,
 };
+pub use load::{Compiled, Examined};
 pub use policy::{CheckedSettings, Instances, Policy};
+pub use terms::{Grants, Interface, Isolation, NoInterface, Terms};

@@ -6,30 +6,73 @@ use reprieve_core::{ids::Digest, settings::Settings};
 use wasmtime::component::{Component, types::ComponentItem};
 
 use crate::{
-    Description, Engine, Limits, LoadFailure, Policy, PolicyFailure, anatomy, contract, describe,
-    engine::{self, Place},
+    Description, Engine, Grants, LoadFailure, Policy, PolicyFailure, Terms, anatomy, contract,
+    describe,
+    engine::Place,
     instance::{Instance, Mould},
+    pulse,
 };
 
-const PACKAGE: &str = "reprieve:policy/";
 const GUARD: &str = "reprieve:policy/guard@0.1.";
-/// What a policy may import of the package.
-const OFFERED: [&str; 7] =
-    ["types", "subject", "probe", "heartbeat", "restarts", "memory", "surroundings"];
 
-pub(crate) fn load(
+/// A component that was checked and compiled, and has not run yet.
+pub struct Compiled {
+    digest: Digest,
+    imports: Vec<String>,
+    component: Component,
+}
+
+impl std::fmt::Debug for Compiled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compiled").field("digest", &self.digest).finish_non_exhaustive()
+    }
+}
+
+/// A file that was looked at: a whole component whose imports are granted.
+#[derive(Debug)]
+pub struct Examined {
+    digest: Digest,
+    imports: Vec<String>,
+    bytes: Vec<u8>,
+}
+
+impl Examined {
+    pub const fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// `reprieve:policy/probe@0.1.0`, …
+    pub fn imports(&self) -> &[String] {
+        &self.imports
+    }
+}
+
+pub(crate) fn examine(bytes: Vec<u8>, grants: &Grants) -> Result<Examined, LoadFailure> {
+    anatomy::check(&bytes)?;
+    let digest = Digest::of(&bytes);
+    let imports = anatomy::granted_imports(&bytes, grants)?;
+    Ok(Examined { digest, imports, bytes })
+}
+
+pub(crate) fn compile(engine: &Engine, examined: Examined) -> Result<Compiled, LoadFailure> {
+    let Examined { digest, imports, bytes } = examined;
+    let component = compiled(engine, digest, &bytes)?;
+    check_export(engine, &component)?;
+    Ok(Compiled { digest, imports, component })
+}
+
+pub(crate) fn start(
     engine: &Engine,
     place: Place,
-    bytes: &[u8],
-    limits: Limits,
+    compiled: Compiled,
+    terms: Terms,
 ) -> Result<Policy, LoadFailure> {
-    anatomy::check(bytes)?;
-    let digest = Digest::of(bytes);
-    let component = compiled(engine, digest, bytes)?;
-    let imports = checked_imports(engine, &component)?;
-    check_export(engine, &component)?;
-    let mould = mould(engine, &component, limits)?;
-    let (first, description) = first_instance(&mould)?;
+    let Compiled { digest, imports, component } = compiled;
+    let mould = mould(engine, &component, terms)?;
+    let (first, description) = {
+        let _beating = engine.shared().pulse.beat();
+        first_instance(&mould)?
+    };
     let policy = Policy::new(engine.clone(), place, digest, description, imports, mould, first);
     match policy.check_settings(&Settings::new()) {
         Ok(_defaults) => Ok(policy),
@@ -51,22 +94,6 @@ fn compiled(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Component, 
     Ok(component)
 }
 
-fn checked_imports(engine: &Engine, component: &Component) -> Result<Vec<String>, LoadFailure> {
-    let wasm = &engine.shared().wasm;
-    let names: Vec<String> =
-        component.component_type().imports(wasm).map(|(name, _)| name.to_owned()).collect();
-    for name in &names {
-        if name.starts_with("wasi:") || name.starts_with("wasi_") {
-            return Err(LoadFailure::WasiImport { name: name.clone() });
-        }
-        let interface = name.strip_prefix(PACKAGE).and_then(|rest| rest.split_once("@0.1."));
-        if !interface.is_some_and(|(interface, _patch)| OFFERED.contains(&interface)) {
-            return Err(LoadFailure::UnknownImport { name: name.clone() });
-        }
-    }
-    Ok(names)
-}
-
 fn check_export(engine: &Engine, component: &Component) -> Result<(), LoadFailure> {
     let wasm = &engine.shared().wasm;
     let guards = component.component_type().exports(wasm).any(|(name, export)| {
@@ -75,13 +102,21 @@ fn check_export(engine: &Engine, component: &Component) -> Result<(), LoadFailur
     if guards { Ok(()) } else { Err(LoadFailure::WrongWorld) }
 }
 
-fn mould(engine: &Engine, component: &Component, limits: Limits) -> Result<Mould, LoadFailure> {
+fn mould(engine: &Engine, component: &Component, terms: Terms) -> Result<Mould, LoadFailure> {
     let pre = engine.shared().linker.instantiate_pre(component);
     let pre = pre
         .and_then(contract::PolicyPre::new)
         .map_err(|source| LoadFailure::OtherShape { source })?;
-    let ticks_per_call = engine::ticks(limits.guest_deadline);
-    Ok(Mould { pre, limits, ticks_per_call, existing: Arc::new(AtomicUsize::new(0)) })
+    let Terms { limits, isolation, trust, grants: _ } = terms;
+    let ticks_per_call = pulse::ticks(limits.guest_deadline);
+    Ok(Mould {
+        pre,
+        limits,
+        isolation,
+        trust,
+        ticks_per_call,
+        existing: Arc::new(AtomicUsize::new(0)),
+    })
 }
 
 /// A changed record shows only when a policy really starts.

@@ -14,8 +14,8 @@ use reprieve_core::{
 };
 
 use crate::{
-    Description, Engine, Limits, MAX_PROBLEM_BYTES, MAX_PROBLEMS, PolicyFailure, Problem,
-    SettingsRefused,
+    Confidence, Description, Engine, Isolation, Limits, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
+    PolicyFailure, Problem, SettingsRefused,
     contract::guard,
     engine::Place,
     instance::{Instance, Mould, Ruled},
@@ -56,6 +56,7 @@ pub struct Policy {
     /// Held by calls from outside judgements, so that there is one at a time
     /// and the engine's room suffices.
     outside: Mutex<()>,
+    confidence: Confidence,
     settings_checked: AtomicU64,
     engine: Engine,
     _place: Place,
@@ -82,7 +83,12 @@ impl Policy {
         first: Instance,
     ) -> Self {
         let label = format!("{} {}", description.name, description.version);
-        let (idle, outside) = (Mutex::new(vec![Box::new(first)]), Mutex::new(()));
+        let idle = match mould.isolation {
+            Isolation::Warm => vec![Box::new(first)],
+            Isolation::Fresh => Vec::new(),
+        };
+        let (idle, outside) = (Mutex::new(idle), Mutex::new(()));
+        let confidence = Confidence::new(mould.trust);
         Self {
             digest,
             description,
@@ -91,6 +97,7 @@ impl Policy {
             mould,
             idle,
             outside,
+            confidence,
             settings_checked: AtomicU64::new(0),
             engine,
             _place: place,
@@ -120,6 +127,15 @@ impl Policy {
         &self.mould.limits
     }
 
+    pub const fn isolation(&self) -> Isolation {
+        self.mould.isolation
+    }
+
+    /// How far it is believed, by what it did since it was loaded.
+    pub const fn confidence(&self) -> &Confidence {
+        &self.confidence
+    }
+
     pub fn instances(&self) -> Instances {
         let idle = self.idle.lock().len();
         Instances { existing: self.mould.existing.load(Ordering::Relaxed), idle }
@@ -141,6 +157,7 @@ impl Policy {
         let canonical_json = settings::canonical_json(settings);
         let digest = Digest::of(canonical_json.as_bytes());
         let _outside = self.outside.lock();
+        let _beating = self.engine.shared().pulse.beat();
         self.settings_checked.fetch_add(1, Ordering::Relaxed);
         let mut instance = self.take().map_err(SettingsRefused::Failed)?;
         let opened = instance.open(digest, &canonical_json).map_err(SettingsRefused::Failed)?;
@@ -178,6 +195,7 @@ impl Policy {
         pass: Pass,
     ) -> (Result<Ruled, PolicyFailure>, Asked, Duration) {
         let began = Instant::now();
+        let _beating = self.engine.shared().pulse.beat();
         let mut instance = match self.take() {
             Ok(instance) => instance,
             Err(failure) => return (Err(failure), pass.end(), began.elapsed()),
@@ -190,13 +208,35 @@ impl Policy {
         (ruled, asked, began.elapsed())
     }
 
+    /// The same in an instance that has never been called, and never will be
+    /// again.
+    pub(crate) fn rule_afresh(
+        &self,
+        settings: &CheckedSettings,
+        call: Call,
+        pass: Pass,
+    ) -> (Result<Ruled, PolicyFailure>, Asked, Duration) {
+        let began = Instant::now();
+        let _beating = self.engine.shared().pulse.beat();
+        match Instance::start(&self.mould) {
+            Ok(mut instance) => {
+                let (ruled, asked) = instance.rule(settings, call, pass);
+                (ruled, asked, began.elapsed())
+            }
+            Err(failure) => (Err(failure), pass.end(), began.elapsed()),
+        }
+    }
+
     fn take(&self) -> Result<Box<Instance>, PolicyFailure> {
-        let idle = self.idle.lock().pop();
+        let idle = match self.mould.isolation {
+            Isolation::Warm => self.idle.lock().pop(),
+            Isolation::Fresh => None,
+        };
         idle.map_or_else(|| Instance::start(&self.mould).map(Box::new), Ok)
     }
 
     fn put_back(&self, instance: Box<Instance>) {
-        if instance.is_worn() {
+        if self.mould.isolation == Isolation::Fresh || instance.is_worn() {
             return;
         }
         let mut idle = self.idle.lock();

@@ -3,10 +3,12 @@
 //!
 //! - [`proxy`]: requests in, answers out; knows the fleet only as a trait
 //! - [`supervisor`]: gathers evidence, asks the policy, carries out what it rules
+//! - [`policies`]: where policies come from, and which one judges
 //! - [`backend`]: who runs workspaces: child processes
 //! - [`settings`]: the policy's settings, changed while the host runs
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
+//! - [`serve`]: how both listen, with TLS or without
 //! - [`config`] and [`cli`]: how people start and read all this
 //! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
 //!
@@ -20,7 +22,9 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod policies;
 pub mod proxy;
+pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod supervisor;

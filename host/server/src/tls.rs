@@ -1,16 +1,17 @@
-//! How the host makes sure of whom it speaks to over https.
+//! TLS: how the host makes sure of whom it speaks to, and how it shows who it is.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::LazyLock,
+    sync::{Arc, LazyLock},
 };
 
 use hyper_rustls::ConfigBuilderExt as _;
 use rustls::{
-    ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, pem, pem::PemObject as _},
+    ClientConfig, RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer, pem, pem::PemObject as _},
 };
+use tokio_rustls::TlsAcceptor;
 
 /// Why a file does not tell whom to trust.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,39 @@ pub enum InvalidAuthorities {
     /// Counted from 1.
     #[error("certificate {number} in {} is not valid", file.display())]
     Invalid { file: PathBuf, number: usize, source: rustls::Error },
+}
+
+/// Why files do not tell who the host is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidIdentity {
+    #[error("{} holds no {what} in PEM that can be read", file.display())]
+    Unreadable { what: &'static str, file: PathBuf, source: pem::Error },
+    #[error("{} and {} do not belong together, or cannot be used", cert.display(), key.display())]
+    NotUsable { cert: PathBuf, key: PathBuf, source: rustls::Error },
+}
+
+/// Speaks TLS 1.3 as who is named in that certificate. Both files are PEM.
+pub(crate) fn acceptor(cert: &Path, key: &Path) -> Result<TlsAcceptor, InvalidIdentity> {
+    let unreadable = |what, file: &Path| {
+        let file = file.to_owned();
+        move |source| InvalidIdentity::Unreadable { what, file, source }
+    };
+    let no_certificate = || unreadable("certificate", cert);
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(no_certificate())?;
+    if chain.is_empty() {
+        return Err(no_certificate()(pem::Error::NoItemsFound));
+    }
+    let private = PrivateKeyDer::from_pem_file(key).map_err(unreadable("private key", key))?;
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(chain, private)
+        .map_err(|source| InvalidIdentity::NotUsable {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+            source,
+        })?;
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
 /// Trusts whom the machine trusts. The machine's certificates take long to read,

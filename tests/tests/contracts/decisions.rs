@@ -82,7 +82,8 @@ async fn a_filter_keeps_what_it_names(decisions: &dyn Decisions, host: &Host) {
     let all = DecisionFilter { limit: 100, ..DecisionFilter::default() };
     let after = |number: u32| Some(DecisionId(format!("d-{number:04}")));
     let of = Some(workspace("odd"));
-    let tenant = Some("tenant-even".parse().unwrap());
+    let before = after;
+    let tenants = |names: &[&str]| Some(names.iter().map(|name| name.parse().unwrap()).collect());
     for (case, filter, expected) in [
         ("the newest two", DecisionFilter { limit: 2, ..all.clone() }, vec!["d-0004", "d-0005"]),
         (
@@ -92,9 +93,21 @@ async fn a_filter_keeps_what_it_names(decisions: &dyn Decisions, host: &Host) {
         ),
         (
             "of a tenant after one",
-            DecisionFilter { tenant, after: after(0), ..all.clone() },
+            DecisionFilter { tenants: tenants(&["tenant-even"]), after: after(0), ..all.clone() },
             vec!["d-0002", "d-0004"],
         ),
+        (
+            "of several tenants before one",
+            DecisionFilter {
+                tenants: tenants(&["tenant-even", "tenant-odd"]),
+                before: before(3),
+                limit: 2,
+                ..all.clone()
+            },
+            vec!["d-0001", "d-0002"],
+        ),
+        ("of no tenant", DecisionFilter { tenants: tenants(&[]), ..all.clone() }, vec![]),
+        ("before the oldest", DecisionFilter { before: before(0), ..all.clone() }, vec![]),
         ("after the newest", DecisionFilter { after: after(5), ..all.clone() }, vec![]),
         ("none at all", DecisionFilter { limit: 0, ..all }, vec![]),
     ] {

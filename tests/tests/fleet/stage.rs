@@ -62,7 +62,7 @@ impl Fleet {
             engine.socket().display()
         );
         let config = Config::parse("the test's configuration", &config).unwrap();
-        let policy = PolicySource::choose(Some(Path::new(policy)), &config).unwrap();
+        let policy = PolicySource::choose(Some(Path::new(policy)), &config);
         let host = Host::start(HostOptions {
             config,
             policy,

@@ -48,12 +48,23 @@ pub const REVISION_RETRY: Millis = Millis::from_secs(60);
 /// held back its own message after a restart.
 pub const SIGN_CEILING: Millis = Millis::from_secs(60);
 
+/// What a restart machine is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     Resting,
-    Admitting { cause: RestartCause },
-    Beginning { cause: RestartCause },
-    Restarting { cause: RestartCause },
+    /// The policy is asked.
+    Admitting {
+        cause: RestartCause,
+    },
+    /// The runtime is looked at again, and the store begins the next life.
+    Beginning {
+        cause: RestartCause,
+    },
+    /// The one restart command is being carried out.
+    Restarting {
+        cause: RestartCause,
+    },
+    /// It was carried out; is the workspace back?
     Settling,
 }
 
@@ -107,6 +118,15 @@ impl Incident {
 
     pub const fn standing(&self) -> Standing {
         self.standing
+    }
+
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Restarts that are wanted, each not before its time.
+    pub const fn wishes(&self) -> &BTreeMap<RestartCause, UnixMillis> {
+        &self.wishes
     }
 
     pub const fn wanted_revision(&self) -> Revision {

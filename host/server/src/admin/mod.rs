@@ -1,117 +1,272 @@
-//! The operator's listener: `/admin/v1`. On the loopback interface, closed to
-//! whoever does not show the token of the state folder.
+//! The operator's listener: `/admin/v1`, for people and their programs. The
+//! document of it, made from this code, is at `/admin/v1/openapi.json`.
+//!
+//! **To add a route:** write a handler in the file of its resource that takes
+//! `State<Admin>` and what [`extract`] and [`etag`] offer, and returns
+//! `Result<_, Problem>` with types of this folder (`Serialize`, `ToSchema`). Add
+//! it to that file's `routes` as a [`Route`](route::Route): method, path, role,
+//! whose it is ([`Of`](route::Of)), what it takes and answers. That is its rule
+//! and its part of the document; there is no other way in. A new file goes into
+//! [`all_routes`], what it works on into [`AdminParts`]. A handler of `Of::Listed`
+//! or `Of::Found` asks [`Caller::sees`](guard::Caller::sees) itself; one that
+//! overwrites takes [`IfMatch`](etag::IfMatch). What it changed, it says in an
+//! audit [`Note`](audit::Note). The tests go over every route of the document.
+//!
+//! [`guard`] lets requests in or not; [`problem`] is the shape of every refusal;
+//! [`limits`] bounds how often one may ask.
 
+mod api;
+mod audit;
+mod counts;
+mod decisions;
+mod etag;
+mod extract;
+mod guard;
+mod health;
+mod incidents;
+mod limits;
+mod problem;
+mod queue;
+mod route;
 mod settings;
+mod stream;
+mod tokens;
+mod whoami;
+mod workspaces;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::{
     Json, Router,
-    extract::{Path, Request, State},
-    middleware::{self, Next},
+    extract::State,
+    middleware,
     response::{IntoResponse as _, Response},
-    routing::{get, post},
 };
-use http::{StatusCode, header};
+use http::{Method, StatusCode};
 use reprieve_core::{
-    ids::WorkspaceId,
-    incident::{Standing, Wish},
-    judgement::RestartCause,
+    access::{Grant, Role, Tenants, TokenDigest},
+    ids::TokenName,
+    ports::Clock,
+    time::UnixMillis,
 };
-use serde_json::json;
 use subtle::ConstantTimeEq as _;
+use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+use utoipa::openapi::OpenApi;
 
-use crate::{settings::LiveSettings, supervisor::Supervisor};
+pub use self::limits::AdminLimits;
+use self::{
+    api::{Api, Rules},
+    guard::Caller,
+    limits::Limits,
+    problem::Problem,
+    route::{Access, Of, Route},
+};
+use crate::{
+    settings::LiveSettings,
+    store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
+    supervisor::Supervisor,
+};
+
+/// What the API works on.
+#[derive(Clone)]
+pub struct AdminParts {
+    pub supervisor: Supervisor,
+    pub settings: LiveSettings,
+    pub store: Store,
+    pub clock: Arc<dyn Clock>,
+    /// The token in the state folder: for everything, for ever.
+    pub hosts_own_token: String,
+    pub limits: AdminLimits,
+    /// Streams end with it.
+    pub stop: CancellationToken,
+}
+
+impl std::fmt::Debug for AdminParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminParts").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
 
 /// Everything that operators reach.
-pub fn router(supervisor: Supervisor, settings: LiveSettings, token: &str) -> Router {
-    let token: Arc<str> = token.into();
-    let settings = settings::router(settings);
-    Router::new()
-        .route("/admin/v1/workspaces", get(workspaces))
-        .route("/admin/v1/workspaces/{id}", get(workspace))
-        .route("/admin/v1/workspaces/{id}/{verb}", post(act))
-        .route("/admin/v1/counts", get(counts))
-        .with_state(supervisor)
-        .merge(settings)
-        .fallback(nothing_here)
-        .layer(middleware::from_fn_with_state(token, authenticated))
-}
-
-async fn authenticated(State(token): State<Arc<str>>, request: Request, next: Next) -> Response {
-    let shown = request.headers().get(header::AUTHORIZATION);
-    let shown = shown.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
-    let known = shown.is_some_and(|shown| bool::from(shown.ct_eq(token.as_bytes())));
-    if known {
-        return next.run(request).await;
-    }
-    let sentence = "the operator's token is missing or wrong; it is in admin.token in the state \
-                    folder, and goes into `Authorization: Bearer …`";
-    refusal(StatusCode::UNAUTHORIZED, sentence)
-}
-
-async fn workspaces(State(supervisor): State<Supervisor>) -> Response {
-    Json(json!({"workspaces": supervisor.statuses().await})).into_response()
-}
-
-async fn workspace(State(supervisor): State<Supervisor>, Path(id): Path<String>) -> Response {
-    let Ok(id) = id.parse::<WorkspaceId>() else { return unknown(&id) };
-    match supervisor.status(&id).await {
-        Some(status) => Json(status).into_response(),
-        None => unknown(id.as_str()),
-    }
-}
-
-async fn counts(State(supervisor): State<Supervisor>) -> Response {
-    Json(supervisor.tally().counts()).into_response()
-}
-
-async fn act(
-    State(supervisor): State<Supervisor>,
-    Path((id, verb)): Path<(String, String)>,
-) -> Response {
-    let Ok(id) = id.parse::<WorkspaceId>() else { return unknown(&id) };
-    let wish = match verb.as_str() {
-        "restart" => supervisor.want_restart(&id, RestartCause::Operator).await,
-        "resume" | "wake" => supervisor.bring_back(&id).await,
-        "pause" => rested(supervisor.rest(&id, Standing::Paused).await),
-        "hibernate" => rested(supervisor.rest(&id, Standing::Hibernated).await),
-        _ => return nothing_here().await,
+pub fn router(parts: AdminParts) -> Router {
+    let (router, rules, document) = all_routes(Api::new()).finish();
+    let hosts_own = HostsOwn {
+        digest: TokenDigest::of(&parts.hosts_own_token),
+        name: tokens::HOSTS_OWN.parse().ok(),
     };
-    match wish {
-        None => unknown(id.as_str()),
-        Some(Wish::Taken) => {
-            let message = format!("{verb} of {id}: under way");
-            (StatusCode::ACCEPTED, Json(json!({ "message": message }))).into_response()
-        }
-        Some(Wish::InFlight) => refusal(
-            StatusCode::CONFLICT,
-            &format!("a restart of {id} is in flight; wait for it and ask again if need be"),
-        ),
-        Some(Wish::NotAllowed(standing)) => {
-            let standing = format!("{standing:?}").to_lowercase();
-            refusal(StatusCode::CONFLICT, &format!("{id} is {standing}; resume it first"))
-        }
-        Some(Wish::LifeEnded) => refusal(StatusCode::CONFLICT, "that life has ended"),
-    }
+    let admin = Admin(Arc::new(Inner {
+        limits: Limits::new(&parts.limits),
+        hosts_own,
+        rules,
+        document,
+        turn: Mutex::default(),
+        refusals_left_out: AtomicU64::default(),
+        streams: Arc::new(Semaphore::new(stream::MAX_STREAMS)),
+        parts,
+    }));
+    router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(another_method)
+        .layer(middleware::from_fn_with_state(admin.clone(), guard::guard))
+        .with_state(admin)
 }
 
-fn rested(outcome: Option<Result<(), Wish>>) -> Option<Wish> {
-    outcome.map(|rested| rested.err().unwrap_or(Wish::Taken))
-}
-
-fn unknown(id: &str) -> Response {
-    refusal(StatusCode::NOT_FOUND, &format!("there is no workspace {id:?}"))
-}
-
-async fn nothing_here() -> Response {
-    refusal(
-        StatusCode::NOT_FOUND,
-        "nothing is here; there are workspaces, workspaces/{id}, counts, and for a workspace \
-         restart, pause, resume, hibernate and wake",
+fn all_routes(api: Api) -> Api {
+    let api = health::routes(api);
+    let api = whoami::routes(api);
+    let api = workspaces::routes(api);
+    let api = incidents::routes(api);
+    let api = decisions::routes(api);
+    let api = queue::routes(api);
+    let api = counts::routes(api);
+    let api = settings::routes(api);
+    let api = tokens::routes(api);
+    let api = audit::routes(api);
+    api.route(
+        Route::new(Method::GET, "/openapi.json", Access::Token(Role::Viewer, Of::Nobody), document)
+            .says("This document.", "")
+            .answers::<serde_json::Value>(StatusCode::OK, "OpenAPI 3.1."),
     )
 }
 
-fn refusal(status: StatusCode, sentence: &str) -> Response {
-    (status, Json(json!({ "error": sentence }))).into_response()
+/// What handlers work on. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Admin(Arc<Inner>);
+
+struct Inner {
+    parts: AdminParts,
+    hosts_own: HostsOwn,
+    rules: Rules,
+    document: OpenApi,
+    limits: Limits,
+    turn: Mutex<()>,
+    refusals_left_out: AtomicU64,
+    streams: Arc<Semaphore>,
+}
+
+struct HostsOwn {
+    digest: TokenDigest,
+    name: Option<TokenName>,
+}
+
+impl Admin {
+    fn supervisor(&self) -> &Supervisor {
+        &self.0.parts.supervisor
+    }
+
+    fn settings(&self) -> &LiveSettings {
+        &self.0.parts.settings
+    }
+
+    fn tokens(&self) -> &TokenStore {
+        &self.0.parts.store.tokens
+    }
+
+    fn audit(&self) -> &AuditLog {
+        &self.0.parts.store.audit
+    }
+
+    fn decisions(&self) -> &DecisionLog {
+        &self.0.parts.store.decisions
+    }
+
+    fn queue(&self) -> &QueueStore {
+        &self.0.parts.store.queue
+    }
+
+    fn rules(&self) -> &Rules {
+        &self.0.rules
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.0.parts.clock.now()
+    }
+
+    /// Whoever overwrites takes a turn: between his look at what is in force and
+    /// his change no other request changes anything.
+    async fn turn(&self) -> MutexGuard<'_, ()> {
+        self.0.turn.lock().await
+    }
+
+    /// Whom a token lets in, expired or not.
+    fn caller(&self, digest: &TokenDigest) -> Option<Caller> {
+        let hosts_own = &self.0.hosts_own;
+        let is_hosts_own = bool::from(hosts_own.digest.0.ct_eq(&digest.0));
+        let found = self.tokens().find(digest);
+        if is_hosts_own && let Some(token) = hosts_own.name.clone() {
+            let grant = Grant { role: Role::PolicyAdmin, tenants: Tenants::All };
+            return Some(Caller { token, grant, expires: None });
+        }
+        found.map(|record| Caller {
+            token: record.name,
+            grant: record.grant,
+            expires: record.expires,
+        })
+    }
+
+    /// None: as many streams are open as may be.
+    fn room_for_stream(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.streams).try_acquire_owned().ok()
+    }
+
+    /// The host is told to stop.
+    async fn stopped(&self) {
+        self.0.parts.stop.cancelled().await;
+    }
+
+    /// Its token was not revoked and has not expired since it was let in.
+    fn is_still_let_in(&self, caller: &Caller) -> bool {
+        let is_hosts_own = self.0.hosts_own.name.as_ref() == Some(&caller.token);
+        let is_kept =
+            || self.tokens().get(&caller.token).is_some_and(|record| record.grant == caller.grant);
+        (is_hosts_own || is_kept()) && caller.expires.is_none_or(|at| self.now() < at)
+    }
+
+    /// None: no room for one more refusal in the audit log; it is counted. Else
+    /// how many were left out before.
+    fn room_on_record(&self, is_refused: bool) -> Option<u64> {
+        let left_out = &self.0.refusals_left_out;
+        if is_refused && !self.limits().has_room_for_refusal() {
+            left_out.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(left_out.swap(0, Ordering::Relaxed))
+    }
+}
+
+/// The most that a page of a list holds.
+const MAX_PAGE: u32 = 1_000;
+const USUAL_PAGE: u32 = 100;
+
+/// How many a list shows at once.
+fn page_size(asked: Option<u32>) -> Result<u32, Problem> {
+    match asked {
+        None => Ok(USUAL_PAGE),
+        Some(size @ 1..=MAX_PAGE) => Ok(size),
+        Some(size) => {
+            Err(Problem::malformed(format!("limit {size} is not valid: must be 1 to {MAX_PAGE}")))
+        }
+    }
+}
+
+async fn document(State(admin): State<Admin>) -> Json<OpenApi> {
+    Json(admin.0.document.clone())
+}
+
+async fn nothing_here() -> Response {
+    let detail = "nothing is here; /admin/v1/openapi.json tells what there is";
+    Problem::new(StatusCode::NOT_FOUND, "not found", detail).into_response()
+}
+
+async fn another_method() -> Response {
+    let detail = "there is no such method here; the header `Allow` names those that there are";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail).into_response()
 }

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
 use reprieve_core::settings::{Layer, Layers, Source};
-use reprieve_runtime::{Engine, EngineOptions, Generation, GenerationRefused, Limits, Policy};
+use reprieve_runtime::{Engine, EngineOptions, Generation, GenerationRefused, Policy};
 use serde_json::{Value, json};
 
 use super::{
@@ -18,6 +18,7 @@ use crate::{
         files::{FileSettings, FolderCache},
         schema::SettingsSchema,
     },
+    tls,
 };
 
 /// Check a configuration and its policy without starting anything.
@@ -44,9 +45,12 @@ pub(crate) struct CheckArgs {
 
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let config = args.state.configuration()?;
-    let source = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let source = PolicySource::choose(args.policy.as_deref(), &config);
     let files = FileSettings::read(&config, &mut FolderCache::default()).map_err(UsageError::of)?;
-    let policy = accepted(&files, &source)?;
+    let policy = accepted(&config, &files, &source)?;
+    if let Some(files) = &config.admin.tls {
+        tls::acceptor(&files.cert, &files.key).map_err(UsageError::of)?;
+    }
     let state_dir = args.state.folder_of(&config)?;
     let report = report(&config, &files, &source, &policy, &state_dir.display().to_string());
     let text = if args.json { format!("{report:#}\n") } else { prose(&report) };
@@ -55,9 +59,14 @@ pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
 }
 
 /// The policy, if it runs here and takes everybody's settings.
-fn accepted(files: &FileSettings, source: &PolicySource) -> Result<Arc<Policy>, UsageError> {
+fn accepted(
+    config: &Config,
+    files: &FileSettings,
+    source: &PolicySource,
+) -> Result<Arc<Policy>, UsageError> {
     let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
-    let policy = engine.load(source.bytes(), Limits::default()).map_err(|failure| {
+    let bytes = source.bytes().map_err(UsageError::of)?;
+    let policy = engine.load(&bytes, config.policy.terms()).map_err(|failure| {
         UsageError::of(anyhow::Error::new(failure).context(format!("policy {}", source.name())))
     })?;
     match Generation::new(0, Arc::clone(&policy), files.book.clone(), &files.owners) {

@@ -1,27 +1,37 @@
 //! A client of the operator's listener.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, bail};
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header, response::Parts};
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use reprieve_core::ids::WorkspaceId;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+use crate::tls;
+
 /// The longest that the host may take. A restart is only begun, not waited for.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest answer that is read: a million workspaces of 100 bytes.
+/// The largest answer that is read.
 const ANSWER_LIMIT_BYTES: usize = 100 << 20;
+/// Pages of one list that are asked for: a million workspaces.
+const MAX_PAGES: usize = 1_000;
 
 /// Speaks to one host.
 #[derive(Debug)]
 pub(crate) struct AdminClient {
     base: Url,
     token: String,
+    http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
 }
 
 /// What an operator can ask of a workspace.
@@ -50,6 +60,14 @@ impl Verb {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Workspaces {
     pub(crate) workspaces: Vec<WorkspaceLine>,
+    #[serde(default, skip_serializing)]
+    next: Option<String>,
+}
+
+impl Workspaces {
+    pub(crate) const fn of(workspaces: Vec<WorkspaceLine>) -> Self {
+        Self { workspaces, next: None }
+    }
 }
 
 /// One workspace as the host sees it.
@@ -71,119 +89,162 @@ pub(crate) struct WorkspaceLine {
     pub(crate) queue_depth: Option<u32>,
 }
 
-/// What the host says to a verb, or why not.
+/// What the host says to a verb.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Told {
     message: Option<String>,
-    error: Option<String>,
+}
+
+/// Why not: RFC 9457.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: Option<String>,
+    problems: Vec<Flaw>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Flaw {
+    path: String,
+    message: String,
 }
 
 impl AdminClient {
-    pub(crate) fn new(base: Url, token: String) -> anyhow::Result<Self> {
-        if base.scheme() != "http" || base.cannot_be_a_base() {
-            bail!("{base} is no address of an operator's listener; it is an http URL");
+    /// `ca`: whom to trust over https, instead of whom the machine trusts.
+    pub(crate) fn new(base: Url, token: String, ca: Option<&Path>) -> anyhow::Result<Self> {
+        if !matches!(base.scheme(), "http" | "https") || base.cannot_be_a_base() {
+            bail!("{base} is no address of an operator's listener; it is an http or https URL");
         }
-        Ok(Self { base, token })
+        let trusted = match ca {
+            Some(file) => tls::config_trusting(file)?,
+            None => tls::config(),
+        };
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(trusted)
+            .https_or_http()
+            .enable_http1()
+            .build();
+        let http = Client::builder(TokioExecutor::new()).build(connector);
+        Ok(Self { base, token, http })
     }
 
+    /// All that the token sees.
     pub(crate) async fn workspaces(&self) -> anyhow::Result<Workspaces> {
-        let answer = self.ask(Method::GET, "admin/v1/workspaces").await?;
-        serde_json::from_slice(&answer)
-            .with_context(|| format!("the host at {} answers with another shape", self.base))
+        let mut all = Vec::new();
+        let mut path = "workspaces?limit=1000".to_owned();
+        for _ in 0..MAX_PAGES {
+            let page: Workspaces = self.get(&path).await?;
+            all.extend(page.workspaces);
+            let Some(after) = page.next else { break };
+            path = format!("workspaces?limit=1000&after={after}");
+        }
+        Ok(Workspaces::of(all))
     }
 
     /// Returns what the host says to it.
     pub(crate) async fn act(&self, workspace: &WorkspaceId, verb: Verb) -> anyhow::Result<String> {
-        let path = format!("admin/v1/workspaces/{workspace}/{}", verb.as_str());
-        let answer = self.ask(Method::POST, &path).await?;
+        let path = format!("workspaces/{workspace}/{}", verb.as_str());
+        let (_, answer) = self.ask(Method::POST, &path, &HeaderMap::new(), None).await?;
         let told: Told = serde_json::from_slice(&answer).unwrap_or_default();
         Ok(told.message.unwrap_or_else(|| format!("{} of {workspace}: accepted", verb.as_str())))
     }
 
-    /// Asks with a body, if there is one, and brings home whatever the host says.
-    /// `if_match`: the ETag that was seen.
-    pub(crate) async fn ask_json(
+    /// `path` is below `/admin/v1/`, with the query.
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let (_, answer) = self.ask(Method::GET, path, &HeaderMap::new(), None).await?;
+        serde_json::from_slice(&answer)
+            .with_context(|| format!("the host at {} answers with another shape", self.base))
+    }
+
+    /// Asks, and returns the head of the answer (with its `ETag`, for example)
+    /// and its body. Whatever is no success is an error, in the host's words.
+    pub(crate) async fn ask(
         &self,
         method: Method,
         path: &str,
-        if_match: Option<&str>,
+        headers: &HeaderMap,
         body: Option<&Value>,
-    ) -> anyhow::Result<Answer> {
-        let mut request = self.request(method, path)?;
-        if let Some(etag) = if_match {
-            request = request.header(header::IF_MATCH, etag);
-        }
-        let body = match body {
-            Some(body) => {
-                request = request.header(header::CONTENT_TYPE, "application/json");
-                Full::from(body.to_string())
-            }
-            None => Full::default(),
-        };
-        let (status, body) = self.exchange(request.body(body)?).await?;
-        Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default() })
-    }
-
-    async fn ask(&self, method: Method, path: &str) -> anyhow::Result<Bytes> {
-        let request = self.request(method, path)?.body(Full::default())?;
-        let (status, body) = self.exchange(request).await?;
-        if status.is_success() { Ok(body) } else { Err(refusal(status, &body)) }
-    }
-
-    fn request(&self, method: Method, path: &str) -> anyhow::Result<http::request::Builder> {
-        let url = self.base.join(path)?;
-        let request = Request::builder().method(method).uri(url.as_str());
-        let request = request.header(header::AUTHORIZATION, format!("Bearer {}", self.token));
-        Ok(request.header(header::ACCEPT, "application/json"))
-    }
-
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> anyhow::Result<(StatusCode, Bytes)> {
+    ) -> anyhow::Result<(Parts, Bytes)> {
         let exchange = async {
-            let client = Client::builder(TokioExecutor::new()).build_http();
-            let answer = client.request(request).await.with_context(|| {
-                format!("no host answers at {}; is `reprieve run` running?", self.base)
-            })?;
-            let status = answer.status();
-            let body = Limited::new(answer.into_body(), ANSWER_LIMIT_BYTES).collect().await;
+            let (parts, body) = self.send(method, path, headers, body).await?;
+            let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
             let body = body.map_err(anyhow::Error::from_boxed).context("the answer broke off")?;
-            anyhow::Ok((status, body.to_bytes()))
+            anyhow::Ok((parts, body.to_bytes()))
         };
-        tokio::time::timeout(TIMEOUT, exchange)
+        let (parts, body) = tokio::time::timeout(TIMEOUT, exchange)
             .await
-            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))?
+            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))??;
+        match parts.status.is_success() {
+            true => Ok((parts, body)),
+            false => Err(refusal(parts.status, &body)),
+        }
     }
-}
 
-/// What a host answered.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    /// Null where the answer is no JSON.
-    pub(crate) body: Value,
-}
+    /// Asks for a stream of events, and returns its body to be read.
+    pub(crate) async fn stream(&self, path: &str) -> anyhow::Result<Incoming> {
+        let headers = HeaderMap::new();
+        let asked = self.send(Method::GET, path, &headers, None);
+        let (parts, body) = tokio::time::timeout(TIMEOUT, asked)
+            .await
+            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))??;
+        if parts.status.is_success() {
+            return Ok(body);
+        }
+        let told = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
+        let told = told.map(|told| told.to_bytes()).unwrap_or_default();
+        Err(refusal(parts.status, &told))
+    }
 
-impl Answer {
-    pub(crate) fn refusal(&self) -> anyhow::Error {
-        refusal(self.status, self.body.to_string().as_bytes())
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        body: Option<&Value>,
+    ) -> anyhow::Result<(Parts, Incoming)> {
+        let url = self.base.join("admin/v1/")?.join(path)?;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(url.as_str())
+            .header(header::AUTHORIZATION, format!("Bearer {}", self.token));
+        for (name, value) in headers {
+            request = request.header(name, value);
+        }
+        if body.is_some() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let answer = self.http.request(request.body(Full::from(body))?).await;
+        let answer = answer.with_context(|| {
+            format!("no host answers at {}; is `reprieve run` running?", self.base)
+        })?;
+        Ok(answer.into_parts())
     }
 }
 
 /// The host's own sentence, where it gives one.
 fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
-    let told: Told = serde_json::from_slice(body).unwrap_or_default();
-    match (told.error.or(told.message), status) {
-        (Some(sentence), _) => anyhow::anyhow!("{sentence}"),
-        (None, StatusCode::UNAUTHORIZED) => anyhow::anyhow!(
-            "the host does not know this token; name the folder of the host that runs with --state-dir"
-        ),
-        (None, _) => anyhow::anyhow!("the host answers {status}"),
+    let told: Problem = serde_json::from_slice(body).unwrap_or_default();
+    let hint = match status {
+        StatusCode::UNAUTHORIZED => {
+            "; name the folder of the host that runs with --state-dir, or a token with --token-file"
+        }
+        _ => "",
+    };
+    let Some(mut sentence) = told.detail else {
+        return anyhow::anyhow!("the host answers {status}{hint}");
+    };
+    sentence += hint;
+    for Flaw { path, message } in told.problems {
+        sentence += &format!("\n  {path}: {message}");
     }
+    anyhow::anyhow!("{sentence}")
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::{Json, Router, extract::Path, http::HeaderMap, routing};
+    use axum::{Json, Router, extract::Path, routing};
     use serde_json::json;
 
     use super::*;
@@ -194,17 +255,26 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let verb = |Path((id, verb)): Path<(String, String)>, headers: HeaderMap| async move {
             if headers.get(header::AUTHORIZATION).is_none_or(|token| token != "Bearer right") {
-                return (StatusCode::UNAUTHORIZED, Json(Value::Null));
+                return (StatusCode::UNAUTHORIZED, Json(json!({"detail": "it is not known"})));
             }
             match id.as_str() {
                 "alpha" => {
                     (StatusCode::ACCEPTED, Json(json!({"message": format!("{verb} begun")})))
                 }
-                _ => (StatusCode::NOT_FOUND, Json(json!({"error": "there is no such workspace"}))),
+                _ => (
+                    StatusCode::NOT_FOUND,
+                    Json(json!({"detail": "no such workspace",
+                        "problems": [{"path": "id", "message": "is unknown"}]})),
+                ),
             }
         };
-        let list = || async {
-            Json(json!({"workspaces": [{"id": "alpha", "tenant": "t", "state": "online"}]}))
+        // Two pages.
+        let list = |uri: http::Uri| async move {
+            match uri.query() {
+                Some("limit=1000") => Json(json!({"next": "a", "workspaces":
+                    [{"id": "a", "tenant": "t", "state": "online"}]})),
+                _ => Json(json!({"workspaces": [{"id": "b", "tenant": "t", "state": "paused"}]})),
+            }
         };
         let router = Router::new()
             .route("/admin/v1/workspaces", routing::get(list))
@@ -213,15 +283,19 @@ mod tests {
         Url::parse(&format!("http://{address}/")).unwrap()
     }
 
+    fn client(base: Url, token: &str) -> AdminClient {
+        AdminClient::new(base, token.to_owned(), None).unwrap()
+    }
+
     #[tokio::test]
     async fn a_verb_brings_home_what_the_host_says() {
         let base = host().await;
         for (case, token, workspace, said) in [
             ("accepted", "right", "alpha", "hibernate begun"),
-            ("unknown workspace", "right", "beta", "there is no such workspace"),
-            ("wrong token", "wrong", "alpha", "does not know this token"),
+            ("unknown workspace", "right", "beta", "no such workspace\n  id: is unknown"),
+            ("wrong token", "wrong", "alpha", "it is not known; name the folder"),
         ] {
-            let client = AdminClient::new(base.clone(), token.into()).unwrap();
+            let client = client(base.clone(), token);
             let told = client.act(&workspace.parse().unwrap(), Verb::Hibernate).await;
             let told = told.unwrap_or_else(|error| error.to_string());
             assert!(told.contains(said), "{case}: {told}");
@@ -229,16 +303,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_list_is_read() {
-        let client = AdminClient::new(host().await, "right".into()).unwrap();
-        let workspaces = client.workspaces().await.unwrap().workspaces;
-        assert_eq!(workspaces[0].state, "online");
+    async fn a_list_is_read_to_its_end() {
+        let workspaces = client(host().await, "right").workspaces().await.unwrap().workspaces;
+        let names: Vec<_> = workspaces.iter().map(|line| line.id.as_str()).collect();
+        assert_eq!(names, ["a", "b"]);
     }
 
     #[test]
     fn only_an_http_address_is_one() {
-        for url in ["https://127.0.0.1/", "mailto:x@y"] {
-            assert!(AdminClient::new(Url::parse(url).unwrap(), String::new()).is_err(), "{url}");
+        for url in ["ftp://127.0.0.1/", "mailto:x@y"] {
+            let url = Url::parse(url).unwrap();
+            assert!(AdminClient::new(url.clone(), String::new(), None).is_err(), "{url}");
         }
     }
 }

@@ -1,7 +1,8 @@
-//! `reprieve decisions` and `reprieve explain`: the decision log, read beside a
-//! running host or after it.
+//! `reprieve decisions` and `reprieve explain`: the decision log. Of a host on this
+//! machine it is read from its folder, beside the running host or after it; of one
+//! that is named by its listener it is asked for.
 
-use std::{path::Path, time::Duration};
+use std::{collections::HashSet, path::Path, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -12,10 +13,13 @@ use reprieve_core::{
     ports::DecisionFilter,
     time::UnixMillis,
 };
+use serde::Deserialize;
 
 use super::{
-    connection::StateArgs,
+    client::AdminClient,
+    connection::AdminArgs,
     explain::{self, facts},
+    follow::Events,
     output::{self, BAD, CAREFUL, FAINT, GOOD, UsageError},
 };
 use crate::store::DecisionReader;
@@ -25,6 +29,11 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(500);
 /// New decisions taken up by one look of `--follow`; more would be skipped, and
 /// this is more than a host records in [`FOLLOW_EVERY`].
 const FOLLOW_LIMIT: u32 = 10_000;
+
+/// Decisions that a host elsewhere is asked for at once.
+const MAX_PAGE: u32 = 1_000;
+
+const ANOTHER_SHAPE: &str = "the host answers with another shape";
 
 /// List recorded decisions, oldest first.
 #[derive(Args, Clone, Debug)]
@@ -55,7 +64,7 @@ pub(crate) struct DecisionsArgs {
     json: bool,
 
     #[command(flatten)]
-    state: StateArgs,
+    admin: AdminArgs,
 }
 
 /// Explain one decision in plain sentences: what happened, what the policy asked
@@ -78,16 +87,23 @@ pub(crate) struct ExplainArgs {
     json: bool,
 
     #[command(flatten)]
-    state: StateArgs,
+    admin: AdminArgs,
 }
 
-pub(crate) fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
-    let reader = open(&args.state.folder()?)?;
+pub(crate) async fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
+    match args.admin.remote()? {
+        Some(client) => asked_for(&client, args).await,
+        None => read(args),
+    }
+}
+
+fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
+    let reader = open(&args.admin.state.folder()?)?;
     let mut filter = DecisionFilter {
         workspace: args.workspace.clone(),
-        tenant: args.tenant.clone(),
-        after: None,
+        tenants: args.tenant.clone().map(|tenant| [tenant].into()),
         limit: args.limit,
+        ..DecisionFilter::default()
     };
     // Ends with the process: `--follow` runs until it is interrupted.
     loop {
@@ -105,14 +121,83 @@ pub(crate) fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
     }
 }
 
-pub(crate) fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8> {
-    let reader = open(&args.state.folder()?)?;
-    let decision = if args.id == "last" {
-        let newest = DecisionFilter { limit: 1, ..DecisionFilter::default() };
-        reader.list(&newest).context("cannot read the decision log")?.pop()
-    } else {
-        let id = DecisionId(args.id.clone());
-        reader.get(&id).context("cannot read the decision log")?
+/// Asks a host elsewhere.
+async fn asked_for(client: &AdminClient, args: &DecisionsArgs) -> anyhow::Result<u8> {
+    let mut which = String::new();
+    if let Some(workspace) = &args.workspace {
+        which += &format!("&workspace={workspace}");
+    }
+    if let Some(tenant) = &args.tenant {
+        which += &format!("&tenant={tenant}");
+    }
+    // Follows first, so that nothing is lost between the two.
+    let stream = match args.follow {
+        true => Some(
+            client.stream(&format!("decisions/stream?{}", &which[which.len().min(1)..])).await?,
+        ),
+        false => None,
+    };
+    let known = asked_for_pages(client, &which, args.limit).await?;
+    let lines: String = known.iter().rev().map(|decision| line(decision, args.json)).collect();
+    output::print(&lines)?;
+    let Some(stream) = stream else { return Ok(output::OK) };
+    let mut told: HashSet<DecisionId> = known.into_iter().map(|decision| decision.id).collect();
+    let mut events = Events::of(stream);
+    while let Some(event) = events.next().await? {
+        if event.kind == "dropped" {
+            tracing::warn!(event.data, "too slow: decisions were left out");
+            continue;
+        }
+        let told_of: OnTheWire = serde_json::from_str(&event.data).context(ANOTHER_SHAPE)?;
+        if !told.remove(&told_of.record.id) {
+            output::print(&line(&told_of.record, args.json))?;
+        }
+    }
+    anyhow::bail!("the host ended the stream")
+}
+
+/// Newest first.
+async fn asked_for_pages(
+    client: &AdminClient,
+    which: &str,
+    limit: u32,
+) -> anyhow::Result<Vec<Decision>> {
+    let mut decisions = Vec::new();
+    let mut before = String::new();
+    // A page at a time, at most `limit` in all.
+    while let Some(missing @ 1..) = limit.checked_sub(u32::try_from(decisions.len())?) {
+        let size = missing.min(MAX_PAGE);
+        let page: Page = client.get(&format!("decisions?limit={size}{which}{before}")).await?;
+        decisions.extend(page.decisions.into_iter().map(|found| found.record));
+        match page.next {
+            Some(next) => before = format!("&before={next}"),
+            None => break,
+        }
+    }
+    Ok(decisions)
+}
+
+/// A decision as the admin API tells it.
+#[derive(Deserialize)]
+struct OnTheWire {
+    record: Decision,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    decisions: Vec<OnTheWire>,
+    #[serde(default)]
+    next: Option<String>,
+}
+
+pub(crate) async fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8> {
+    let decision = match args.admin.remote()? {
+        Some(client) if args.id == "last" => asked_for_pages(&client, "", 1).await?.pop(),
+        Some(client) => {
+            let id = id_in_a_path(&args.id)?;
+            Some(client.get::<OnTheWire>(&format!("decisions/{id}")).await?.record)
+        }
+        None => on_record(args)?,
     };
     let Some(decision) = decision else {
         anyhow::bail!(
@@ -126,6 +211,25 @@ pub(crate) fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Result<u8>
         output::print(&output::bold_headings(&explain::explain(&decision, now)))?;
     }
     Ok(output::OK)
+}
+
+/// What is no id would lead to another route.
+fn id_in_a_path(id: &str) -> Result<&str, UsageError> {
+    match id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {
+        true => Ok(id),
+        false => Err(UsageError(format!("{id:?} is no decision's id"), None)),
+    }
+}
+
+fn on_record(args: &ExplainArgs) -> anyhow::Result<Option<Decision>> {
+    let reader = open(&args.admin.state.folder()?)?;
+    Ok(if args.id == "last" {
+        let newest = DecisionFilter { limit: 1, ..DecisionFilter::default() };
+        reader.list(&newest).context("cannot read the decision log")?.pop()
+    } else {
+        let id = DecisionId(args.id.clone());
+        reader.get(&id).context("cannot read the decision log")?
+    })
 }
 
 /// What is wrong with a folder is put right by naming another one.

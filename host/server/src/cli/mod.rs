@@ -5,15 +5,21 @@
 //! 1, the thing that was asked says no; 2, the question was wrong (arguments,
 //! configuration, policy).
 
+mod audit;
 mod check;
 mod client;
 mod connection;
+mod context;
 mod decisions;
 mod explain;
+mod follow;
 mod logging;
 mod output;
+mod policy;
 mod run;
 mod settings;
+mod table;
+mod token;
 mod welcome;
 mod workspaces;
 
@@ -43,6 +49,7 @@ use crate::{agent, config, demo};
 Examples:
   reprieve                              try it: three agents behind the proxy
   reprieve check --config reprieve.toml
+  reprieve policy inspect ./my-policy.wasm
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -62,6 +69,7 @@ struct Cli {
 enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Policy(policy::PolicyArgs),
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
@@ -76,6 +84,9 @@ enum Command {
     Hibernate(workspaces::VerbArgs),
     /// Start a hibernated workspace.
     Wake(workspaces::VerbArgs),
+    Token(token::TokenArgs),
+    Audit(audit::AuditArgs),
+    Context(context::ContextArgs),
     Demo(demo::DemoArgs),
     Agent(agent::AgentArgs),
     /// Print the JSON Schema of reprieve.toml.
@@ -105,8 +116,9 @@ fn act(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
-        Command::Decisions(args) => decisions::decisions(&args),
-        Command::Explain(args) => decisions::explain(&args, now()),
+        Command::Policy(args) => policy::policy(&args),
+        Command::Decisions(args) => block_on(decisions::decisions(&args)),
+        Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),
         Command::Settings(args) => block_on(settings::settings(&args)),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
@@ -114,6 +126,9 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),
         Command::Hibernate(args) => block_on(workspaces::act(&args, Verb::Hibernate)),
         Command::Wake(args) => block_on(workspaces::act(&args, Verb::Wake)),
+        Command::Token(args) => block_on(token::token(&args)),
+        Command::Audit(args) => block_on(audit::audit(&args)),
+        Command::Context(args) => context::context(&args),
         Command::Demo(args) => block_on(async {
             let right = demo::run(args).await?;
             Ok(if right { output::OK } else { output::NO })

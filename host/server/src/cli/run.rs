@@ -4,11 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 
-use super::{
-    connection::StateArgs,
-    logging,
-    output::{self, UsageError},
-};
+use super::{connection::StateArgs, logging, output};
 use crate::{config::policy::PolicySource, wiring};
 
 /// Run the proxy and its workspaces until SIGTERM or SIGINT.
@@ -53,7 +49,7 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     for warning in config.warnings() {
         tracing::warn!(%warning, "configuration");
     }
-    let policy = PolicySource::choose(args.policy.as_deref(), &config).map_err(UsageError::of)?;
+    let policy = PolicySource::choose(args.policy.as_deref(), &config);
     let state_dir = args.state.folder_of(&config)?;
     // The embedded configuration runs test agents, with which tricks can be shown.
     let try_it = args.state.config.is_none() && !args.docker;

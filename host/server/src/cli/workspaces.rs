@@ -6,7 +6,8 @@ use reprieve_core::{ids::WorkspaceId, time::Millis};
 use super::{
     client::{Verb, WorkspaceLine, Workspaces},
     connection::AdminArgs,
-    output::{self, CAREFUL, GOOD, HEADING},
+    output::{self, CAREFUL, GOOD},
+    table,
 };
 
 /// List the workspaces of a running host.
@@ -51,31 +52,14 @@ pub(crate) async fn act(args: &VerbArgs, verb: Verb) -> anyhow::Result<u8> {
     Ok(output::OK)
 }
 
-/// One line a workspace, the columns as wide as they need to be.
 fn table(workspaces: &Workspaces) -> String {
-    const HEADINGS: [&str; 7] =
-        ["workspace", "tenant", "state", "life", "newest sign", "queued", "address"];
-    let rows: Vec<[String; 7]> = workspaces.workspaces.iter().map(cells).collect();
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([HEADINGS[column].len()]).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> = (0..HEADINGS.len()).map(width).collect();
-    let pad = |column: usize, text: &str| format!("{text:<0$}", widths[column]);
-
-    let headings: Vec<_> =
-        (0..HEADINGS.len()).map(|column| pad(column, HEADINGS[column])).collect();
-    let mut text = output::styled(HEADING, headings.join("  ").trim_end()) + "\n";
-    for row in &rows {
-        let style = if row[2] == "online" { GOOD } else { CAREFUL };
-        let cells = row.iter().enumerate().map(|(column, cell)| match column {
-            2 => output::styled(style, &pad(column, cell)),
-            _ => pad(column, cell),
-        });
-        text += cells.collect::<Vec<_>>().join("  ").trim_end();
-        text.push('\n');
-    }
-    text
+    let headings = ["workspace", "tenant", "state", "life", "newest sign", "queued", "address"];
+    let rows: Vec<_> = workspaces.workspaces.iter().map(cells).collect();
+    table::print(headings, &rows, |column, cell| match (column, cell) {
+        (2, "online") => Some(GOOD),
+        (2, _) => Some(CAREFUL),
+        _ => None,
+    })
 }
 
 fn cells(line: &WorkspaceLine) -> [String; 7] {
@@ -106,8 +90,7 @@ mod tests {
             newest_sign_ms: Some(1_500),
             queue_depth: None,
         };
-        let workspaces =
-            Workspaces { workspaces: vec![line("alpha", "online"), line("b", "hibernated")] };
+        let workspaces = Workspaces::of(vec![line("alpha", "online"), line("b", "hibernated")]);
         let text = anstream::adapter::strip_str(&table(&workspaces)).to_string();
         insta::assert_snapshot!(text, @r"
         workspace  tenant  state       life  newest sign  queued  address

@@ -17,7 +17,7 @@ pub enum ConfigFailure {
     #[error("cannot read the token file {} of {owner}", file.display())]
     TokenUnreadable { owner: String, file: PathBuf, source: io::Error },
     #[error("{place}: it does not tell whom to trust")]
-    AuthoritiesUnusable { place: Place, source: InvalidAuthorities },
+    AuthoritiesUnusable { place: Place, source: Box<InvalidAuthorities> },
     #[error(
         "there is no place for the state folder: set state_dir in the configuration, or --state-dir, or the environment variable HOME"
     )]

@@ -5,7 +5,7 @@
 //! - [`sections`], [`workspace`]: the keys, their defaults and their docs
 //! - [`units`]: values with a unit and a range
 //! - [`failure`]: messages that name file, line, key, value, range and remedy
-//! - [`policy`]: which component judges
+//! - [`policy`]: which component judges; [`policy_section`]: on what terms
 //! - [`state_dir`]: where state is kept if nobody says so
 //!
 //! What a policy's settings may hold is the policy's to say: here they are
@@ -13,6 +13,7 @@
 
 pub mod failure;
 pub mod policy;
+pub mod policy_section;
 pub mod sections;
 pub mod state_dir;
 pub mod units;
@@ -25,14 +26,15 @@ use std::{
 };
 
 pub use failure::{ConfigFailure, Place};
+pub use policy_section::{PolicyConfig, Watch};
 use reprieve_core::{
     ids::{TenantId, WorkspaceId},
     settings::SettingsBook,
 };
 use schemars::JsonSchema;
 pub use sections::{
-    AdminConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig, LogFormat, LogLevel,
-    PolicyConfig, ProxyConfig, QueueConfig, TenantConfig,
+    AdminConfig, AdminTlsConfig, ControlPlaneConfig, DecisionsConfig, DockerConfig, LogConfig,
+    LogFormat, LogLevel, ProxyConfig, QueueConfig, TenantConfig,
 };
 use serde::{Deserialize, Serialize};
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
@@ -152,10 +154,10 @@ impl Config {
                 warnings.push(format!("{place}: no workspace belongs to this tenant"));
             }
         }
-        if !self.admin.listen.ip().is_loopback() {
-            let place = self.place_of(&["admin", "listen"]);
+        if !self.admin.listen.ip().is_loopback() && self.admin.tls.is_none() {
+            let place = self.place_of(&["admin", "insecure"]);
             warnings.push(format!(
-                "{place}: the operator's listener is reachable from other machines; its token travels in clear text"
+                "{place}: INSECURE: the operator's listener is reachable from other machines and speaks plain HTTP; whoever listens in has every token"
             ));
         }
         warnings
@@ -167,12 +169,23 @@ impl Config {
             return Err(self
                 .refuse(&["admin", "listen"], "proxy.listen is the same; give each its own port"));
         }
+        let admin = &self.admin;
+        if !admin.listen.ip().is_loopback() && admin.tls.is_none() && !admin.insecure {
+            let message = format!(
+                "{} is reachable from other machines: set admin.tls, or keep it on the loopback interface (admin.insecure = true takes the risk)",
+                admin.listen
+            );
+            return Err(self.refuse(&["admin", "listen"], &message));
+        }
         if let Some(url) = &self.proxy.public_url
             && (!matches!(url.scheme(), "http" | "https") || url.query().is_some())
         {
             let message =
                 format!("{url} is not valid: must be an http or https URL without a query");
             return Err(self.refuse(&["proxy", "public_url"], &message));
+        }
+        if let Err((key, message)) = self.policy.check() {
+            return Err(self.refuse(&["policy", key], &message));
         }
         for (name, plane) in &self.control_planes {
             if let Err((key, message)) = plane.check() {
@@ -229,11 +242,17 @@ impl Config {
     fn resolve_paths(&mut self, folder: &Path) {
         let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
         self.state_dir.iter_mut().for_each(resolve);
+        if let Some(tls) = &mut self.admin.tls {
+            resolve(&mut tls.cert);
+            resolve(&mut tls.key);
+        }
         // A bare name may be a built-in policy's; see [`policy`].
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
         self.policy.settings_dir.iter_mut().for_each(resolve);
+        self.policy.folder.iter_mut().for_each(resolve);
+        self.policy.golden.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
             plane.ca_file.iter_mut().for_each(resolve);
@@ -251,7 +270,7 @@ impl Config {
             let Some(file) = &plane.ca_file else { continue };
             tls::authorities(file).map_err(|source| ConfigFailure::AuthoritiesUnusable {
                 place: self.place_of(&["control_planes", name, "ca_file"]),
-                source,
+                source: Box::new(source),
             })?;
         }
         Ok(())

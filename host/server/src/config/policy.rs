@@ -7,6 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use reprieve_runtime::{
+    MAX_COMPONENT_BYTES,
+    registry::{Candidate, MAX_SIGNATURE_BYTES, Refused},
+};
+
 use super::Config;
 
 /// The policies that the program carries, the default first.
@@ -16,11 +21,12 @@ pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("count-debounce", include_bytes!("../../../../policies/count-debounce.wasm")),
 ];
 
-/// A component's bytes and what to call it.
-#[derive(Clone, Debug)]
-pub struct PolicySource {
-    name: String,
-    bytes: Cow<'static, [u8]>,
+/// Where a component comes from. Nothing is read until it is wanted, so a file
+/// that is gone is found out by who can go on without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicySource {
+    BuiltIn { name: &'static str, bytes: &'static [u8] },
+    File(PathBuf),
 }
 
 /// Why there is no component to load.
@@ -37,38 +43,86 @@ pub enum NoPolicy {
 impl PolicySource {
     /// What `flag` names, else what the configuration names, else the default. A
     /// name that is no built-in policy's is a file's.
-    pub fn choose(flag: Option<&Path>, config: &Config) -> Result<Self, NoPolicy> {
-        let Some(wanted) = flag.or(config.policy.file.as_deref()) else {
-            return Ok(Self::built_in(BUILT_IN[0]));
-        };
+    pub fn choose(flag: Option<&Path>, config: &Config) -> Self {
+        match flag.or(config.policy.file.as_deref()) {
+            Some(wanted) => Self::named(wanted),
+            None => Self::built_in(BUILT_IN[0]),
+        }
+    }
+
+    /// The built-in policy of that name, else the file.
+    pub fn named(wanted: &Path) -> Self {
         match BUILT_IN.iter().find(|(name, _)| Path::new(name) == wanted) {
-            Some(policy) => Ok(Self::built_in(*policy)),
-            None => Self::read(wanted),
+            Some(policy) => Self::built_in(*policy),
+            None => Self::File(wanted.to_owned()),
         }
     }
 
     /// What messages call it.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    fn built_in((name, bytes): (&str, &'static [u8])) -> Self {
-        Self { name: format!("{name} (built in)"), bytes: Cow::Borrowed(bytes) }
+    pub fn name(&self) -> String {
+        match self {
+            Self::BuiltIn { name, .. } => format!("{name} (built in)"),
+            Self::File(file) => file.display().to_string(),
+        }
     }
 
     /// Reads no more than tells the loader that it is too large.
-    fn read(file: &Path) -> Result<Self, NoPolicy> {
-        const LIMIT_BYTES: u64 = 64 << 20;
-        let unreadable = |source| NoPolicy::Unreadable { file: file.to_owned(), source };
-        let mut bytes = Vec::new();
-        let opened = File::open(file).map_err(unreadable)?;
-        opened.take(LIMIT_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-        Ok(Self { name: file.display().to_string(), bytes: Cow::Owned(bytes) })
+    pub fn bytes(&self) -> Result<Cow<'static, [u8]>, NoPolicy> {
+        match self {
+            Self::BuiltIn { bytes, .. } => Ok(Cow::Borrowed(bytes)),
+            Self::File(file) => match read(file, MAX_COMPONENT_BYTES + 1) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(source) => Err(NoPolicy::Unreadable { file: file.clone(), source }),
+            },
+        }
     }
+
+    /// With its signature, if a file `….minisig` lies beside it.
+    pub fn fetch(&self) -> Result<Candidate, Refused> {
+        let unreadable = |NoPolicy::Unreadable { file, source }| Refused::Unreadable {
+            what: format!("the policy {}", file.display()),
+            source,
+        };
+        let bytes = self.bytes().map_err(unreadable)?.into_owned();
+        let signature = match self {
+            Self::BuiltIn { .. } => None,
+            Self::File(file) => signature_beside(file)?,
+        };
+        let built_in = matches!(self, Self::BuiltIn { .. });
+        Ok(Candidate { source: self.name(), bytes, expected: None, signature, built_in })
+    }
+
+    const fn built_in((name, bytes): (&'static str, &'static [u8])) -> Self {
+        Self::BuiltIn { name, bytes }
+    }
+}
+
+/// Where the signature of a file is looked for.
+pub fn signature_path(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".minisig");
+    path.into()
+}
+
+fn signature_beside(file: &Path) -> Result<Option<String>, Refused> {
+    let path = signature_path(file);
+    let what = || format!("the signature {}", path.display());
+    match read(&path, MAX_SIGNATURE_BYTES + 1) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Refused::Unreadable { what: what(), source }),
+        Ok(bytes) if bytes.len() > MAX_SIGNATURE_BYTES => {
+            Err(Refused::Oversized { what: what(), limit: MAX_SIGNATURE_BYTES })
+        }
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+    }
+}
+
+/// No more than `limit` bytes of it.
+fn read(file: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+    File::open(file)?.take(limit).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// "default, trust-the-probe, count-debounce"
@@ -83,11 +137,9 @@ mod tests {
 
     #[test]
     fn the_flag_goes_before_the_configuration() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), b"\0asm").unwrap();
         let mut config = Config::default();
         let name = |flag: Option<&str>, config: &Config| {
-            PolicySource::choose(flag.map(Path::new), config).unwrap().name().to_owned()
+            PolicySource::choose(flag.map(Path::new), config).name()
         };
         assert_eq!(name(None, &config), "default (built in)");
         for (built_in, _) in BUILT_IN {
@@ -95,17 +147,32 @@ mod tests {
             assert_eq!(name(None, &config), format!("{built_in} (built in)"));
         }
         config.policy.file = Some("elsewhere.wasm".into());
+        assert_eq!(name(None, &config), "elsewhere.wasm");
         assert_eq!(name(Some("default"), &config), "default (built in)");
-        assert_eq!(name(file.path().to_str(), &config), file.path().display().to_string());
+        assert_eq!(name(Some("./default"), &config), "./default");
     }
 
     #[test]
     fn a_missing_policy_is_named_with_the_remedy() {
-        let missing = PolicySource::choose(Some(Path::new("nowhere.wasm")), &Config::default());
-        let message = missing.unwrap_err().to_string();
+        let missing = PolicySource::named(Path::new("nowhere.wasm"));
+        let message = missing.bytes().unwrap_err().to_string();
         assert!(
             message.contains("nowhere.wasm") && message.contains("one of default"),
             "{message}"
         );
+        assert!(matches!(missing.fetch(), Err(Refused::Unreadable { .. })));
+    }
+
+    #[test]
+    fn a_signature_is_looked_for_beside_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("policy.wasm");
+        std::fs::write(&file, b"\0asm").unwrap();
+        let fetch = || PolicySource::File(file.clone()).fetch();
+        assert_eq!(fetch().unwrap().signature, None);
+        std::fs::write(dir.path().join("policy.wasm.minisig"), "signed").unwrap();
+        assert_eq!(fetch().unwrap().signature.as_deref(), Some("signed"));
+        std::fs::write(signature_path(&file), vec![b'x'; MAX_SIGNATURE_BYTES + 1]).unwrap();
+        assert!(matches!(fetch(), Err(Refused::Oversized { .. })));
     }
 }

@@ -83,36 +83,51 @@ impl Default for ProxyConfig {
     }
 }
 
-/// The operator's listener. Whoever can read `admin.token` in the state folder
-/// may use it.
+/// The operator's listener, `/admin/v1`. Whoever can read `admin.token` in the
+/// state folder may do everything with it; others get tokens of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdminConfig {
-    /// Where it listens. Keep it on the loopback interface.
+    /// Where it listens. Anywhere but on the loopback interface it needs
+    /// `admin.tls`, or `insecure`.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Speak TLS.
+    pub tls: Option<AdminTlsConfig>,
+    /// Speak plain HTTP even where other machines can listen in. Tokens are then
+    /// anybody's who does.
+    pub insecure: bool,
+    /// Requests with one token within a second; twice as many at once. Beyond it:
+    /// 429.
+    pub requests_per_second: Count<1, 100_000>,
+    /// Requests with wrong tokens from one address within a minute. Beyond it: 429
+    /// instead of 401.
+    pub failures_per_minute: Count<1, 100_000>,
+    /// For so long it stays on record what was done, and by whom.
+    pub audit_retention: Length<{ DAY_MS }, { 3650 * DAY_MS }>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8485)) }
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8485)),
+            tls: None,
+            insecure: false,
+            requests_per_second: Count::clamped(50),
+            failures_per_minute: Count::clamped(30),
+            audit_retention: Length::clamped(Millis(400 * DAY_MS)),
+        }
     }
 }
 
-/// What judges.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PolicyConfig {
-    /// A policy component, relative to this file, or the name of a built-in
-    /// policy. Default: the built-in policy `default`.
-    pub file: Option<PathBuf>,
-    /// Settings for the whole fleet. Which keys there are is the policy's to
-    /// say. Tenants and workspaces may have their own on top.
-    pub settings: Settings,
-    /// A folder with settings of tenants, relative to this file: `acme.toml` holds
-    /// those of the tenant acme, and its `[workspaces.<name>]` those of its
-    /// workspaces. Followed while the host runs.
-    pub settings_dir: Option<PathBuf>,
+/// What the operator's listener shows to be who it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTlsConfig {
+    /// Its certificate and those that lead to a root, PEM, relative to this file.
+    pub cert: PathBuf,
+    /// The certificate's private key, PEM, relative to this file.
+    pub key: PathBuf,
 }
 
 /// What concerns one tenant.

@@ -126,6 +126,11 @@ fn a_refusal_names_the_place_the_value_and_the_remedy() {
             &["test.toml:2:1: admin.listen", "proxy.listen"][..],
         ),
         (
+            "tokens in the clear",
+            "[admin]\nlisten = \"0.0.0.0:8485\"\n",
+            &["test.toml:2:1: admin.listen", "admin.tls", "admin.insecure"][..],
+        ),
+        (
             "a public URL that is none",
             "[proxy]\npublic_url = \"ftp://x/\"\n",
             &["proxy.public_url", "ftp://x/", "http or https"][..],
@@ -224,11 +229,14 @@ fn every_layer_of_settings_reaches_the_book() {
 
 #[test]
 fn what_is_probably_a_mistake_is_warned_about() {
-    let config =
-        Config::parse("test.toml", "[tenants.t]\n[admin]\nlisten = \"0.0.0.0:1\"\n").unwrap();
+    let config = Config::parse(
+        "test.toml",
+        "[tenants.t]\n[admin]\nlisten = \"0.0.0.0:1\"\ninsecure = true\n",
+    )
+    .unwrap();
     let warnings = config.warnings().join("\n");
     assert!(warnings.contains("tenants.t: no workspace"), "{warnings}");
-    assert!(warnings.contains("admin.listen"), "{warnings}");
+    assert!(warnings.contains("admin.insecure: INSECURE"), "{warnings}");
     assert_eq!(Config::embedded().unwrap().warnings(), Vec::<String>::new());
 }
 

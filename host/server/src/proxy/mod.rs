@@ -27,7 +27,6 @@ pub mod options;
 mod path;
 mod report;
 mod resolve;
-pub mod serve;
 mod transparent;
 mod tunnel;
 mod upstream;
@@ -54,11 +53,10 @@ pub use self::{
     deliver::{Deliverer, DeliveryFailure},
     fleet::Fleet,
     options::ProxyOptions,
-    serve::serve,
 };
 
 /// Everything that callers and workspaces reach of the proxy. Callers' addresses
-/// are known if it is served with [`serve()`], or with axum's connect info.
+/// are known if it is served with [`crate::serve::serve()`], or with axum's connect info.
 pub fn router(fleet: Arc<dyn Fleet>, options: ProxyOptions) -> Router {
     let upstream = Upstream::new(&options);
     let proxy = Proxy { fleet, options: Arc::new(options), upstream };

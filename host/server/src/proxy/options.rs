@@ -4,6 +4,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use url::Url;
 
+use crate::serve::ServeOptions;
+
 /// How the proxy treats requests. Every limit here is per request or per
 /// connection unless it says otherwise.
 #[derive(Clone, Debug)]
@@ -58,6 +60,16 @@ impl Default for ProxyOptions {
             pool_idle_timeout: Duration::from_secs(4),
             max_connections: 10_000,
             shutdown_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl From<&ProxyOptions> for ServeOptions {
+    fn from(options: &ProxyOptions) -> Self {
+        Self {
+            max_connections: options.max_connections,
+            shutdown_timeout: options.shutdown_timeout,
+            tls: None,
         }
     }
 }

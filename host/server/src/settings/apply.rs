@@ -63,6 +63,12 @@ impl LiveSettings {
         .await
     }
 
+    /// One change on record.
+    pub async fn change(&self, number: ChangeNumber) -> Result<Change, ChangeRefused> {
+        let found = self.0.store.change(number).await?;
+        found.ok_or(ChangeRefused::NoSuchChange(number))
+    }
+
     /// The changes on record, the newest first.
     pub async fn history(&self, filter: &ChangeFilter) -> Result<Vec<Change>, ChangeRefused> {
         Ok(self.0.store.changes(filter).await?)

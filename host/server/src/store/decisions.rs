@@ -242,34 +242,43 @@ fn get(connection: &Connection, id: &DecisionId) -> rusqlite::Result<Option<Deci
 }
 
 fn list(connection: &Connection, filter: &DecisionFilter) -> rusqlite::Result<Vec<Decision>> {
-    let workspace = filter.workspace.as_ref().map(|name| name.as_str());
-    let tenant = filter.tenant.as_ref().map(|name| name.as_str());
-    let after = filter.after.as_ref().map(|id| id.0.as_str());
-    let limit = filter.limit.min(MAX_LISTED);
-    let mut conditions = vec!["1"];
-    let mut values: Vec<(&str, &dyn ToSql)> = vec![(":limit", &limit)];
-    if workspace.is_some() {
-        conditions.push("workspace = :workspace");
-        values.push((":workspace", &workspace));
+    let mut conditions = vec!["1".to_owned()];
+    let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+    let mut narrow = |condition: &str, value: &str| {
+        values.push(Box::new(value.to_owned()));
+        conditions.push(condition.replace('?', &format!("?{}", values.len())));
+    };
+    if let Some(workspace) = &filter.workspace {
+        narrow("workspace = ?", workspace.as_str());
     }
-    if tenant.is_some() {
-        conditions.push("tenant = :tenant");
-        values.push((":tenant", &tenant));
+    if let Some(tenants) = &filter.tenants {
+        let tenants: Vec<&str> = tenants.iter().map(|tenant| tenant.as_str()).collect();
+        let tenants = row::to_json(&tenants)?;
+        narrow("tenant IN (SELECT value FROM json_each(?))", &tenants);
     }
-    if after.is_some() {
-        // Ids sort by time: one that was pruned still has its place.
-        conditions.push(
-            "seq > coalesce((SELECT seq FROM decisions WHERE id = :after),
-                            (SELECT max(seq) FROM decisions WHERE id < :after), 0)",
+    // Ids sort by time: one that was pruned still has its place.
+    if let Some(after) = &filter.after {
+        narrow(
+            "seq > coalesce((SELECT seq FROM decisions WHERE id = ?),
+                            (SELECT max(seq) FROM decisions WHERE id < ?), 0)",
+            &after.0,
         );
-        values.push((":after", &after));
     }
+    if let Some(before) = &filter.before {
+        narrow(
+            "seq < coalesce((SELECT seq FROM decisions WHERE id = ?),
+                            (SELECT min(seq) FROM decisions WHERE id > ?), 9e18)",
+            &before.0,
+        );
+    }
+    let limit = filter.limit.min(MAX_LISTED);
     let sql = format!(
-        "SELECT decision FROM decisions WHERE {} ORDER BY seq DESC LIMIT :limit",
+        "SELECT decision FROM decisions WHERE {} ORDER BY seq DESC LIMIT {limit}",
         conditions.join(" AND ")
     );
     let mut statement = connection.prepare_cached(&sql)?;
-    let newest_first = statement.query_map(&*values, |found| row::json(found, 0))?;
+    let values = rusqlite::params_from_iter(values.iter());
+    let newest_first = statement.query_map(values, |found| row::json(found, 0))?;
     let mut decisions = newest_first.collect::<rusqlite::Result<Vec<_>>>()?;
     decisions.reverse();
     Ok(decisions)

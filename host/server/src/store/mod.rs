@@ -9,6 +9,7 @@
 //!
 //! [`Store::in_memory`] is the same code on a database that nobody else sees.
 
+mod audit;
 mod decisions;
 mod folder;
 mod heartbeats;
@@ -19,6 +20,7 @@ mod restarts;
 mod row;
 mod schema;
 mod settings;
+mod tokens;
 mod workspaces;
 mod writer;
 
@@ -30,19 +32,21 @@ use reprieve_core::{
     ids::{LifeId, WorkspaceId},
     ports::Clock,
     queue::CAPACITY,
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 use rusqlite::Connection;
 use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
+    audit::{AuditEntry, AuditFilter, AuditLog, AuditRecord},
     decisions::{DecisionLog, DecisionReader, Retention},
     folder::{DATABASE, StoreOpenFailure},
     heartbeats::HeartbeatStore,
     memory::MemoryStore,
-    queue::QueueStore,
+    queue::{EntryStage, QueueEntry, QueueStore},
     restarts::RestartStore,
     settings::{AllApplied, ChangeFilter, MAX_CHANGES_LISTED, SettingsStore},
+    tokens::{TokenNotCreated, TokenRecord, TokenStore},
     workspaces::WorkspaceStore,
 };
 use self::{folder::Folder, readers::Readers, writer::Writer};
@@ -58,11 +62,17 @@ pub struct StoreOptions {
     pub queue_capacity: u32,
     /// How much of the log of decisions is kept.
     pub retention: Retention,
+    /// For how long it stays on record what was done with the admin API.
+    pub audit_max_age: Millis,
 }
 
 impl Default for StoreOptions {
     fn default() -> Self {
-        Self { queue_capacity: CAPACITY, retention: Retention::default() }
+        Self {
+            queue_capacity: CAPACITY,
+            retention: Retention::default(),
+            audit_max_age: AuditLog::DEFAULT_MAX_AGE,
+        }
     }
 }
 
@@ -85,6 +95,8 @@ pub struct Store {
     pub decisions: Arc<DecisionLog>,
     pub workspaces: Arc<WorkspaceStore>,
     pub settings: Arc<SettingsStore>,
+    pub tokens: Arc<TokenStore>,
+    pub audit: Arc<AuditLog>,
     writer: Writer,
     interrupted: Arc<[(WorkspaceId, LifeId)]>,
     _housekeeping: Arc<AbortOnDropHandle<()>>,
@@ -144,7 +156,8 @@ impl Store {
     /// Writes down what is only in memory yet.
     pub async fn flush(&self) -> Result<(), StoreFault> {
         let heartbeats = self.heartbeats.flush().await;
-        self.decisions.flush().await.and(heartbeats)
+        let tokens = self.tokens.flush().await;
+        self.decisions.flush().await.and(heartbeats).and(tokens)
     }
 
     /// Flushes, and lets the folder go to the next host. Every later use of any
@@ -180,10 +193,16 @@ impl Store {
         let queue = Arc::new(store_queue);
         let heartbeats = Arc::new(HeartbeatStore::new(&writer, &left.signs, now));
         let decisions = Arc::new(DecisionLog::start(&writer, &readers, &clock, options.retention));
+        let tokens = Arc::new(TokenStore::new(&writer, left.tokens));
+        let audit = Arc::new(AuditLog::new(&writer, &readers, options.audit_max_age));
         let housekeeping = tokio::spawn(keep_house(
-            Arc::clone(&queue),
-            Arc::clone(&heartbeats),
-            Arc::clone(&decisions),
+            Rooms {
+                queue: Arc::clone(&queue),
+                heartbeats: Arc::clone(&heartbeats),
+                decisions: Arc::clone(&decisions),
+                tokens: Arc::clone(&tokens),
+                audit: Arc::clone(&audit),
+            },
             Arc::clone(&clock),
         ));
         Ok(Self {
@@ -194,6 +213,8 @@ impl Store {
             queue,
             heartbeats,
             decisions,
+            tokens,
+            audit,
             writer,
             interrupted: left.interrupted.into(),
             _housekeeping: Arc::new(AbortOnDropHandle::new(housekeeping)),
@@ -207,6 +228,7 @@ struct Left {
     restarts: restarts::Histories,
     notes: memory::Notes,
     signs: heartbeats::AllSigns,
+    tokens: Vec<tokens::Held>,
 }
 
 impl Left {
@@ -226,23 +248,30 @@ impl Left {
             restarts: restarts::load(connection)?,
             notes: memory::load(connection)?,
             signs: heartbeats::load(connection)?,
+            tokens: tokens::load(connection)?,
         })
     }
 }
 
-/// Faults are counted where they arise; the next round tries again.
-async fn keep_house(
+/// What is kept in order.
+struct Rooms {
     queue: Arc<QueueStore>,
     heartbeats: Arc<HeartbeatStore>,
     decisions: Arc<DecisionLog>,
-    clock: Arc<dyn Clock>,
-) {
+    tokens: Arc<TokenStore>,
+    audit: Arc<AuditLog>,
+}
+
+/// Faults are counted where they arise; the next round tries again.
+async fn keep_house(rooms: Rooms, clock: Arc<dyn Clock>) {
     let mut rounds = tokio::time::interval(HOUSEKEEPING_INTERVAL);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         rounds.tick().await;
-        let _ = heartbeats.flush().await;
-        let _ = queue.remove_ended(clock.now()).await;
-        let _ = decisions.prune(clock.now()).await;
+        let _ = rooms.heartbeats.flush().await;
+        let _ = rooms.queue.remove_ended(clock.now()).await;
+        let _ = rooms.decisions.prune(clock.now()).await;
+        let _ = rooms.tokens.flush().await;
+        let _ = rooms.audit.prune(clock.now()).await;
     }
 }

@@ -72,6 +72,48 @@ impl QueueStore {
         changed.await.map(count)
     }
 
+    /// What is on record of a workspace's requests, oldest first, without their
+    /// bodies: at most `limit`, after the item `after`.
+    pub async fn list(
+        &self,
+        workspace: &WorkspaceId,
+        after: Option<&QueueId>,
+        limit: u32,
+    ) -> Result<Vec<QueueEntry>, StoreFault> {
+        let (workspace, after) = (workspace.clone(), after.cloned());
+        let sql = format!("{SELECT_ENTRY} WHERE workspace = ?1 AND id > ?2 ORDER BY id LIMIT ?3");
+        self.readers
+            .read(move |connection| {
+                let after = after.map(|id| id.0).unwrap_or_default();
+                let mut statement = connection.prepare_cached(&sql)?;
+                let entries =
+                    statement.query_map(params![workspace.as_str(), after, limit], entry)?;
+                entries.collect()
+            })
+            .await
+    }
+
+    /// One request, without its body.
+    pub async fn entry(&self, id: &QueueId) -> Result<Option<QueueEntry>, StoreFault> {
+        let (id, sql) = (id.clone(), format!("{SELECT_ENTRY} WHERE id = ?1"));
+        self.readers
+            .read(move |connection| {
+                connection.prepare_cached(&sql)?.query_row([&id.0], entry).optional()
+            })
+            .await
+    }
+
+    /// Ends an item that waits as dropped. False: it does not wait (any more).
+    pub async fn drop_waiting(&self, id: &QueueId, reason: &str) -> Result<bool, StoreFault> {
+        let (id, reason, now) = (id.clone(), reason.to_owned(), self.clock.now());
+        let sql = "UPDATE queue_items SET stage = 2, ended = ?2, drop_reason = ?3
+                   WHERE id = ?1 AND stage = 0";
+        let changed = self.writer.write(0, move |connection| {
+            connection.prepare_cached(sql)?.execute(params![id.0, now.0, reason])
+        });
+        changed.await.map(|changed| changed > 0)
+    }
+
     /// Removes items that ended longer ago than [`KEEP_ENDED`].
     pub(super) async fn remove_ended(&self, now: UnixMillis) -> Result<u32, StoreFault> {
         let before = now.0.saturating_sub(KEEP_ENDED.0);
@@ -310,6 +352,54 @@ fn depth(connection: &Connection, workspace: &WorkspaceId) -> rusqlite::Result<u
 
 fn count(rows: usize) -> u32 {
     u32::try_from(rows).unwrap_or(u32::MAX)
+}
+
+/// A request on record, as far as operators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueEntry {
+    pub id: QueueId,
+    pub workspace: WorkspaceId,
+    pub message_id: String,
+    pub priority: Priority,
+    pub accepted: UnixMillis,
+    pub attempts: u32,
+    pub last_failure: Option<String>,
+    pub decision: Option<DecisionId>,
+    pub stage: EntryStage,
+}
+
+/// Where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EntryStage {
+    Waiting,
+    Taken,
+    Delivered { at: UnixMillis },
+    Dropped { at: UnixMillis, reason: String },
+}
+
+const SELECT_ENTRY: &str = "
+SELECT id, workspace, message_id, priority, accepted, attempts, last_failure, decision,
+       stage, ended, drop_reason FROM queue_items";
+
+fn entry(found: &Row<'_>) -> rusqlite::Result<QueueEntry> {
+    let stage = match (found.get::<_, u8>(8)?, found.get::<_, Option<String>>(10)?) {
+        (0, _) => EntryStage::Waiting,
+        (1, _) => EntryStage::Taken,
+        // The table's check admits nothing else.
+        (_, None) => EntryStage::Delivered { at: UnixMillis(found.get(9)?) },
+        (_, Some(reason)) => EntryStage::Dropped { at: UnixMillis(found.get(9)?), reason },
+    };
+    Ok(QueueEntry {
+        id: QueueId(found.get(0)?),
+        workspace: row::name(found, 1)?,
+        message_id: found.get(2)?,
+        priority: Priority(found.get(3)?),
+        accepted: UnixMillis(found.get(4)?),
+        attempts: found.get(5)?,
+        last_failure: found.get(6)?,
+        decision: found.get::<_, Option<String>>(7)?.map(DecisionId),
+        stage,
+    })
 }
 
 const SELECT_ITEM: &str = "

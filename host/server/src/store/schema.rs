@@ -11,7 +11,7 @@ const APPLICATION_ID: i32 = 0x5270_7276;
 
 /// Each brings the database from the format of its index to the next. Released
 /// ones are never changed.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// Stages of items: 0 waits, 1 taken, 2 ended.
 const V1: &str = "
@@ -102,8 +102,32 @@ CREATE INDEX decisions_of_workspace ON decisions (workspace, seq);
 CREATE INDEX decisions_of_tenant ON decisions (tenant, seq);
 ";
 
-/// What people applied to the running host.
+/// Who may use the admin API, and what was done with it.
 const V2: &str = "
+CREATE TABLE tokens (
+    name TEXT PRIMARY KEY,
+    -- SHA-256: what a token is cannot be read here.
+    digest BLOB NOT NULL UNIQUE CHECK (length(digest) = 32),
+    -- Role and tenants, as JSON.
+    access TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    created_by TEXT NOT NULL,
+    expires INTEGER,
+    last_used INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    -- Of whom the target is. None: of nobody in particular.
+    tenant TEXT,
+    entry TEXT NOT NULL
+) STRICT;
+CREATE INDEX audit_of_tenant ON audit (tenant, seq);
+";
+
+/// What people applied to the running host.
+const V3: &str = "
 CREATE TABLE settings_changes (
     number INTEGER PRIMARY KEY,
     who TEXT NOT NULL,

@@ -122,7 +122,7 @@ impl Supervisor {
         }
     }
 
-    /// Puts one call to the generation in force. What came of it is recorded by
+    /// Puts one call to whoever judges now. What came of it is recorded by
     /// whoever acts on it, with what was done.
     async fn ask(
         &self,
@@ -132,10 +132,9 @@ impl Supervisor {
     ) -> Ruled {
         let at = self.now();
         let life = workspace.life();
-        let generation = self.0.current.snapshot();
         let witness = Arc::new(witness);
         let asked = Arc::clone(&witness);
-        let decided = generation.decide(call, &workspace.who, &(asked as _)).await;
+        let decided = self.0.current.decide(call, &workspace.who, &(asked as _)).await;
         if let Some(note) = &decided.memory_write
             && workspace.life() == life
         {
@@ -212,6 +211,9 @@ impl Supervisor {
 
     async fn record(&self, mut decision: Decision, effect: String) {
         decision.effect = Some(effect);
+        if self.0.decisions.receiver_count() > 0 {
+            let _ = self.0.decisions.send(Arc::new(decision.clone()));
+        }
         self.0.ports.decisions.record(decision).await;
     }
 

@@ -32,6 +32,7 @@ use std::{
 
 use parking_lot::RwLock;
 use reprieve_core::{
+    decision::Decision,
     ids::WorkspaceId,
     ports::{Clock, Decisions, Heartbeats, Memory, Probe, Queue, Restarter, Restarts},
     time::{Millis, UnixMillis},
@@ -44,8 +45,8 @@ pub use self::{
     draining::Courier,
     elsewhere::NotTakenOn,
     records::{Records, WorkspaceRecord},
-    status::WorkspaceStatus,
-    tally::Tally,
+    status::{IncidentStatus, WorkspaceStatus},
+    tally::{Counts, Tally},
     workspace::WorkspaceSpec,
 };
 use self::{surroundings::Surroundings, workspace::Workspace};
@@ -56,6 +57,10 @@ const MAX_PROBES: usize = 64;
 
 /// Fleet events that a slow listener may lag behind.
 const EVENTS_KEPT: usize = 1_024;
+
+/// Decisions that a slow reader of the live stream may lag behind; who lags
+/// further is told how many it missed.
+const DECISIONS_KEPT: usize = 1_024;
 
 /// The world that a supervisor works on.
 pub struct Ports {
@@ -133,6 +138,7 @@ struct Inner {
     probes: Semaphore,
     tally: Tally,
     events: broadcast::Sender<FleetEvent>,
+    decisions: broadcast::Sender<Arc<Decision>>,
     /// Workspaces are watched; before it they are only taken on.
     started: AtomicBool,
     tasks: TaskTracker,
@@ -150,6 +156,7 @@ impl Supervisor {
             probes: Semaphore::new(MAX_PROBES),
             tally: Tally::default(),
             events: broadcast::channel(EVENTS_KEPT).0,
+            decisions: broadcast::channel(DECISIONS_KEPT).0,
             started: AtomicBool::new(false),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
@@ -164,6 +171,11 @@ impl Supervisor {
     /// What happens from now on.
     pub fn events(&self) -> broadcast::Receiver<FleetEvent> {
         self.0.events.subscribe()
+    }
+
+    /// What is recorded from now on.
+    pub fn decisions(&self) -> broadcast::Receiver<Arc<Decision>> {
+        self.0.decisions.subscribe()
     }
 
     /// Ends what runs in the background: no judgement begins any more. What was

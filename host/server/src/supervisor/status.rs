@@ -2,10 +2,11 @@
 
 use reprieve_core::{
     ids::{LifeId, Revision, TenantId, WorkspaceId},
-    incident::{Standing, Wish, WorkspaceState},
+    incident::{Phase, Standing, Wish, WorkspaceState},
     judgement::RestartCause,
+    ports::RestartHistory,
     settings::Layer,
-    time::Millis,
+    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::Who;
 use serde::Serialize;
@@ -20,6 +21,7 @@ pub struct WorkspaceStatus {
     pub tenant: TenantId,
     pub kind: String,
     pub state: WorkspaceState,
+    pub standing: Standing,
     pub life: LifeId,
     pub restart_in_flight: bool,
     /// The newest settings revision is not the running one.
@@ -35,16 +37,99 @@ pub struct WorkspaceStatus {
     pub queue_depth: Option<u32>,
 }
 
+/// What one workspace's restart machine is doing, and what it did.
+#[derive(Clone, Debug)]
+pub struct IncidentStatus {
+    pub workspace: WorkspaceId,
+    pub tenant: TenantId,
+    pub state: WorkspaceState,
+    pub standing: Standing,
+    pub life: LifeId,
+    pub phase: Phase,
+    /// Restarts that are wanted, each not before its time.
+    pub wishes: Vec<(RestartCause, UnixMillis)>,
+    pub history: RestartHistory,
+}
+
 impl Supervisor {
     /// Every workspace, by name.
     pub async fn statuses(&self) -> Vec<WorkspaceStatus> {
+        self.page(|_, _, _| true, usize::MAX).await
+    }
+
+    /// The first workspaces that are `wanted`, by name: at most `limit`.
+    pub async fn page(
+        &self,
+        wanted: impl Fn(&WorkspaceId, &TenantId, WorkspaceState) -> bool,
+        limit: usize,
+    ) -> Vec<WorkspaceStatus> {
         let mut workspaces = self.all();
+        workspaces.retain(|workspace| {
+            let state = workspace.live.lock().incident.state();
+            wanted(workspace.id(), &workspace.spec.tenant, state)
+        });
         workspaces.sort_by(|a, b| a.id().cmp(b.id()));
+        workspaces.truncate(limit);
         let mut statuses = Vec::with_capacity(workspaces.len());
         for workspace in workspaces {
             statuses.push(self.status_of(&workspace).await);
         }
         statuses
+    }
+
+    /// The restart machines of the first workspaces that are `wanted` and with
+    /// which something is going on, by name: at most `limit`.
+    pub fn incidents(
+        &self,
+        wanted: impl Fn(&WorkspaceId, &TenantId) -> bool,
+        limit: usize,
+    ) -> Vec<IncidentStatus> {
+        let mut workspaces = self.all();
+        workspaces.retain(|workspace| {
+            let busy = {
+                let incident = &workspace.live.lock().incident;
+                incident.phase() != Phase::Resting || !incident.wishes().is_empty()
+            };
+            busy && wanted(workspace.id(), &workspace.spec.tenant)
+        });
+        workspaces.sort_by(|a, b| a.id().cmp(b.id()));
+        workspaces.truncate(limit);
+        workspaces.iter().map(|workspace| self.incident_of(workspace)).collect()
+    }
+
+    /// One workspace's restart machine, whatever it does.
+    pub fn incident(&self, workspace: &WorkspaceId) -> Option<IncidentStatus> {
+        Some(self.incident_of(&*self.workspace(workspace)?))
+    }
+
+    fn incident_of(&self, workspace: &Workspace) -> IncidentStatus {
+        let history = self.0.ports.restarts.at_hand(workspace.id()).unwrap_or_default();
+        let live = workspace.live.lock();
+        let incident = &live.incident;
+        IncidentStatus {
+            workspace: workspace.id().clone(),
+            tenant: workspace.spec.tenant.clone(),
+            state: incident.state(),
+            standing: incident.standing(),
+            life: incident.life(),
+            phase: incident.phase(),
+            wishes: incident.wishes().iter().map(|(cause, at)| (*cause, *at)).collect(),
+            history,
+        }
+    }
+
+    /// Delivers what waits, without the wait that follows a failed delivery.
+    /// False: there is no such workspace.
+    pub fn deliver_now(&self, workspace: &WorkspaceId) -> bool {
+        let Some(workspace) = self.workspace(workspace) else { return false };
+        workspace.pace.lock().succeeded();
+        self.drain(&workspace);
+        true
+    }
+
+    /// Whose it is. None: there is no such workspace.
+    pub fn tenant_of(&self, workspace: &WorkspaceId) -> Option<TenantId> {
+        Some(self.workspace(workspace)?.spec.tenant.clone())
     }
 
     pub async fn status(&self, workspace: &WorkspaceId) -> Option<WorkspaceStatus> {
@@ -64,6 +149,7 @@ impl Supervisor {
             tenant: workspace.spec.tenant.clone(),
             kind: workspace.spec.kind.clone(),
             state: live.incident.state(),
+            standing: live.incident.standing(),
             life: live.incident.life(),
             restart_in_flight: live.incident.is_in_flight(),
             revision_stale: live.incident.is_revision_stale(),
@@ -88,11 +174,6 @@ impl Supervisor {
         let mut members: Vec<Who> = all.filter(is_below).cloned().collect();
         members.sort_by(|a, b| a.workspace.cmp(&b.workspace));
         members
-    }
-
-    /// None: there is no such workspace.
-    pub fn tenant_of(&self, workspace: &WorkspaceId) -> Option<TenantId> {
-        Some(self.workspace(workspace)?.spec.tenant.clone())
     }
 
     /// How long these workspaces may be silent is asked of the generation in

@@ -9,7 +9,15 @@ mod courier;
 mod discoveries;
 mod secrets;
 
-use std::{collections::BTreeMap, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use reprieve_core::{
@@ -17,8 +25,9 @@ use reprieve_core::{
     ports::{Clock, Probe},
     time::Millis,
 };
-use reprieve_runtime::{Current, Engine, EngineOptions, Generation, Limits};
+use reprieve_runtime::Generation;
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -27,18 +36,21 @@ use self::{
     courier::ProxyCourier,
 };
 use crate::{
-    admin,
+    admin::{self, AdminLimits, AdminParts},
     backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
+    policies::{self, BootOptions, MakeFirst, Policies},
     proxy::{self, Deliverer, ProxyOptions},
+    serve::{ServeOptions, serve},
     settings::{
         self, LiveSettings, SettingsParts,
         files::{FileSettings, FolderCache},
     },
     store::{AllApplied, Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
+    tls,
 };
 
 /// Runtime events that wait to be looked at. A full channel delays the reports.
@@ -46,6 +58,9 @@ const EVENTS_KEPT: usize = 1_024;
 
 /// On top of the longest stop grace: what a start itself may take.
 const START_ALLOWANCE: Millis = Millis::from_secs(60);
+
+/// Connections of operators at once; more wait to be accepted.
+const MAX_ADMIN_CONNECTIONS: usize = 1_000;
 
 /// How long judgements and restarts that were begun may take to end when the
 /// host stops.
@@ -79,6 +94,7 @@ pub struct Host {
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub policy: String,
+    pub policies: Policies,
     workspaces: Vec<WorkspaceId>,
     runners: Runners,
     store: Store,
@@ -91,10 +107,11 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
     let (try_it, state_dir) = (options.try_it, options.state_dir.clone());
     let workspaces = options.config.workspaces.keys().cloned().collect();
     let containers = options.config.docker.enabled;
+    let admin_scheme = if options.config.admin.tls.is_some() { "https" } else { "http" };
     let host = Host::start(options).await?;
     cli::welcome(&Welcome {
-        proxy: base_url(host.proxy)?,
-        admin: base_url(host.admin)?,
+        proxy: base_url("http", host.proxy)?,
+        admin: base_url(admin_scheme, host.admin)?,
         state_dir,
         policy: host.policy.clone(),
         workspaces,
@@ -111,26 +128,25 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
         let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
-        let admin_listener = bind_admin(config.admin.listen).await?;
+        let admin_tls = admin_tls(&config)?;
+        let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
         let files = read_settings(&config).await?;
-        let cache_dir = state_dir.join(state_dir::CACHE);
-        let generation = load(&files, policy, cache_dir).await?;
-        let description = generation.policy().description();
-        let policy_name = format!("{} {}", description.name, description.version);
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
         let store = Store::open(&state_dir, store_options(&config), Arc::clone(&clock)).await?;
         let applied = store.settings.applied().await?;
-        let current = Arc::new(Current::new(with_applied(generation, &applied, &files).await?));
+        let first = with_settings(&files, &applied);
+        let policies = boot(&config, policy, &state_dir, &clock, first).await?;
+        let policy_name = policies.current().snapshot().policy().label().to_owned();
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
         let tokens = backends::tokens(&config, &key);
         let (events, runtime_events) = mpsc::channel(EVENTS_KEPT);
         let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
-        let runners = Runners::open(&site, &tokens, &base_url(proxy_at)?).await?;
-        let ports = ports(&config, clock.clone(), &store, &runners.backends, wrap_probe);
-        let supervisor = Supervisor::new(ports, current.clone(), behaviour(&config));
+        let runners = Runners::open(&site, &tokens, &base_url("http", proxy_at)?).await?;
+        let ports = ports(&config, Arc::clone(&clock), &store, &runners.backends, wrap_probe);
+        let supervisor = Supervisor::new(ports, Arc::clone(policies.current()), behaviour(&config));
         for (id, workspace) in &config.workspaces {
             let address = runners.processes.run(id).map(|run| run.address);
             supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
@@ -141,25 +157,33 @@ impl Host {
 
         let stop = CancellationToken::new();
         let settings = LiveSettings::new(SettingsParts {
-            current,
+            current: Arc::clone(policies.current()),
             supervisor: supervisor.clone(),
-            store: store.settings.clone(),
-            clock,
+            store: Arc::clone(&store.settings),
+            clock: Arc::clone(&clock),
             config: config.clone(),
             files,
             applied,
         });
         tokio::spawn(settings.clone().follow(stop.clone()));
-        let operator = secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?;
-        let routers = [
-            (proxy_listener, proxy::router(Arc::new(supervisor.clone()), proxy_options(&config))),
-            (admin_listener, admin::router(supervisor.clone(), settings.clone(), &operator)),
+        tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
+        let admin_parts = AdminParts {
+            supervisor: supervisor.clone(),
+            settings: settings.clone(),
+            store: store.clone(),
+            clock,
+            hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,
+            limits: admin_limits(&config),
+            stop: stop.clone(),
+        };
+        let (as_proxy, as_admin) = serve_options(&config, admin_tls);
+        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
+        let listeners = [
+            (proxy_listener, proxy_router, as_proxy),
+            (admin_listener, admin::router(admin_parts), as_admin),
         ];
-        let servers = routers.map(|(listener, router)| {
-            let (options, stop) = (proxy_options(&config), stop.clone());
-            tokio::spawn(async move {
-                proxy::serve(listener, router, &options, stop.cancelled_owned()).await
-            })
+        let servers = listeners.map(|(listener, router, options)| {
+            tokio::spawn(serve(listener, router, options, stop.clone().cancelled_owned()))
         });
         Ok(Self {
             supervisor,
@@ -167,6 +191,7 @@ impl Host {
             proxy: proxy_at,
             admin: admin_at,
             policy: policy_name,
+            policies,
             workspaces: config.workspaces.keys().cloned().collect(),
             runners,
             store,
@@ -203,14 +228,38 @@ impl Host {
     }
 }
 
-async fn bind_admin(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    if !address.ip().is_loopback() {
-        bail!(
-            "admin.listen {address} is not on the loopback interface; the operator's listener \
-             speaks plain HTTP and stays there"
-        );
+/// How callers are served, and how operators are.
+fn serve_options(config: &Config, admin_tls: Option<TlsAcceptor>) -> (ServeOptions, ServeOptions) {
+    let as_proxy = ServeOptions::from(&proxy_options(config));
+    let max_connections = MAX_ADMIN_CONNECTIONS;
+    let as_admin = ServeOptions { max_connections, tls: admin_tls, ..as_proxy.clone() };
+    (as_proxy, as_admin)
+}
+
+/// None: plain HTTP, which other machines reach only if the configuration takes
+/// that risk.
+fn admin_tls(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
+    let admin = &config.admin;
+    match &admin.tls {
+        Some(files) => Ok(Some(tls::acceptor(&files.cert, &files.key).context("admin.tls")?)),
+        None if admin.listen.ip().is_loopback() || admin.insecure => Ok(None),
+        None => bail!(
+            "admin.listen {} is reachable from other machines: set admin.tls, or keep it on the \
+             loopback interface",
+            admin.listen
+        ),
     }
-    bind(address, "admin.listen").await
+}
+
+fn admin_limits(config: &Config) -> AdminLimits {
+    let count = |count: u64| {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
+    };
+    AdminLimits {
+        requests_per_second: count(config.admin.requests_per_second.get()),
+        failures_per_minute: count(config.admin.failures_per_minute.get()),
+    }
 }
 
 async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
@@ -228,34 +277,33 @@ async fn read_settings(config: &Config) -> anyhow::Result<FileSettings> {
     Ok(tokio::task::spawn_blocking(read).await.context("the settings could not be read")??)
 }
 
-/// What was applied to an earlier run of this host is in force again.
-async fn with_applied(
-    generation: Generation,
-    applied: &AllApplied,
-    files: &FileSettings,
-) -> anyhow::Result<Generation> {
-    let (applied, owners) = (applied.clone(), files.owners.clone());
-    let taken = move || settings::with_applied(generation, &applied, &owners);
-    tokio::task::spawn_blocking(taken).await.context("applied settings could not be checked")
+/// Everybody's settings: what stands in files, and what was applied to an earlier
+/// run of this host.
+fn with_settings(files: &FileSettings, applied: &AllApplied) -> MakeFirst {
+    let (book, owners, applied) = (files.book.clone(), files.owners.clone(), applied.clone());
+    Arc::new(move |policy| {
+        let generation = Generation::new(1, policy, book.clone(), &owners)?;
+        Ok(settings::with_applied(generation, &applied, &owners))
+    })
 }
 
-/// Compiles and checks the policy, and opens a session with everybody's
-/// settings.
-async fn load(
-    files: &FileSettings,
-    policy: PolicySource,
-    cache_dir: PathBuf,
-) -> anyhow::Result<Generation> {
-    let (book, owners) = (files.book.clone(), files.owners.clone());
-    let loaded = tokio::task::spawn_blocking(move || {
-        let options = EngineOptions { cache_dir: Some(cache_dir), ..EngineOptions::default() };
-        let engine = Engine::new(options)?;
-        let loaded = engine
-            .load(policy.bytes(), Limits::default())
-            .with_context(|| format!("policy {}", policy.name()))?;
-        anyhow::Ok(Generation::new(1, loaded, book, &owners)?)
-    });
-    loaded.await.context("the policy could not be loaded")?
+/// The first policy: see [`policies::boot`].
+async fn boot(
+    config: &Config,
+    source: PolicySource,
+    state_dir: &Path,
+    clock: &Arc<dyn Clock>,
+    first: MakeFirst,
+) -> anyhow::Result<Policies> {
+    let options = BootOptions {
+        config: &config.policy,
+        source,
+        state_dir,
+        cache_dir: state_dir.join(state_dir::CACHE),
+        clock: Arc::clone(clock),
+        first,
+    };
+    policies::boot(options).await
 }
 
 fn store_options(config: &Config) -> StoreOptions {
@@ -265,6 +313,7 @@ fn store_options(config: &Config) -> StoreOptions {
             newest: config.decisions.capacity.get(),
             max_age: config.decisions.retention.get(),
         },
+        audit_max_age: config.admin.audit_retention.get(),
     }
 }
 
@@ -352,14 +401,14 @@ fn workspace_spec(
     }
 }
 
-fn base_url(address: SocketAddr) -> anyhow::Result<Url> {
+fn base_url(scheme: &str, address: SocketAddr) -> anyhow::Result<Url> {
     // Who listens on every address is reached on the loopback one.
     let host = match address.ip() {
         ip if !ip.is_unspecified() => address.to_string(),
         ip if ip.is_ipv4() => format!("127.0.0.1:{}", address.port()),
         _ => format!("[::1]:{}", address.port()),
     };
-    Ok(Url::parse(&format!("http://{host}/"))?)
+    Ok(Url::parse(&format!("{scheme}://{host}/"))?)
 }
 
 async fn asked_to_stop() -> io::Result<()> {

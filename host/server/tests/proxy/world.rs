@@ -30,6 +30,7 @@ use reprieve_server::proxy::{
     self, ProxyOptions,
     fleet::{Fleet, Heartbeat, Judged, Registration, ReportRefused, Route},
 };
+use reprieve_server::serve::{ServeOptions, serve};
 use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -235,10 +236,8 @@ impl World {
         let proxy = listener.local_addr().unwrap();
         let (stop, stopped) = oneshot::channel::<()>();
         let served = tokio::spawn(async move {
-            proxy::serve(listener, router, &options, async move {
-                let _ = stopped.await;
-            })
-            .await
+            let stop = async move { drop(stopped.await) };
+            serve(listener, router, ServeOptions::from(&options), stop).await
         });
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { proxy, fleet, asked, stop: Some(stop), served, client }

@@ -3,8 +3,9 @@
 
 mod prose;
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use reprieve_core::{
     ids::{TenantId, WorkspaceId},
     settings::{ChangeNumber, Layer, Patch},
@@ -12,7 +13,7 @@ use reprieve_core::{
 use serde_json::{Value, json};
 
 use super::{
-    client::{AdminClient, Answer},
+    client::AdminClient,
     connection::AdminArgs,
     output::{self, UsageError},
 };
@@ -127,7 +128,7 @@ struct HistoryArgs {
     #[arg(long, value_name = "NAME")]
     who: Option<String>,
     /// The newest so many.
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
     #[command(flatten)]
     common: Common,
@@ -188,7 +189,7 @@ impl Whose {
     }
 
     fn path(&self) -> String {
-        format!("admin/v1/settings/{}", self.layer.to_path())
+        format!("settings/{}", self.layer.to_path())
     }
 }
 
@@ -235,10 +236,8 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<u8> {
     let now = looked_at(&client, &change.whose).await?;
     let version = expect.or_else(|| now["version"].as_u64()).unwrap_or_default();
     let body = json!({ "settings": patch(change)?, "why": why });
-    let answer = client
-        .ask_json(Method::PATCH, &change.whose.path(), Some(&format!("\"{version}\"")), Some(&body))
-        .await?;
-    let made = answered(answer)?;
+    let path = change.whose.path();
+    let made = asked(&client, Method::PATCH, &path, Some(version), Some(&body)).await?;
     told(&change.common, &made, |made| prose::change(made, "applied"))
 }
 
@@ -251,23 +250,21 @@ async fn history(args: &HistoryArgs) -> anyhow::Result<u8> {
     if let Some(who) = &args.who {
         query.append_pair("who", who);
     }
-    let path = format!("admin/v1/settings/history?{}", query.finish());
-    let changes = args.common.admin.client()?.ask_json(Method::GET, &path, None, None).await?;
-    told(&args.common, &answered(changes)?, prose::history)
+    let path = format!("settings/history?{}", query.finish());
+    let changes: Value = args.common.admin.client()?.get(&path).await?;
+    told(&args.common, &changes, prose::history)
 }
 
 async fn undo(args: &UndoArgs) -> anyhow::Result<u8> {
-    let path = format!("admin/v1/settings/changes/{}/undo", args.number);
+    let path = format!("settings/changes/{}/undo", args.number);
     let body = json!({ "why": args.why, "force": args.force });
     let client = args.common.admin.client()?;
-    let made = answered(client.ask_json(Method::POST, &path, None, Some(&body)).await?)?;
+    let made = asked(&client, Method::POST, &path, None, Some(&body)).await?;
     told(&args.common, &made, |made| prose::change(made, "undone"))
 }
 
 async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
-    let client = args.common.admin.client()?;
-    let answer = client.ask_json(Method::GET, "admin/v1/settings/status", None, None).await?;
-    let status = answered(answer)?;
+    let status: Value = args.common.admin.client()?.get("settings/status").await?;
     told(&args.common, &status, prose::status)?;
     let all_in_force = [&status["set_aside"], &status["files"]["problems"]]
         .iter()
@@ -282,12 +279,12 @@ async fn previewed(args: &TryArgs) -> anyhow::Result<Value> {
     }
     let path = format!("{}/preview", args.whose.path());
     let body = json!({ "settings": patch(args)? });
-    answered(client.ask_json(Method::POST, &path, None, Some(&body)).await?)
+    asked(&client, Method::POST, &path, None, Some(&body)).await
 }
 
 /// What is in force now; a workspace of another tenant than was said is refused.
 async fn looked_at(client: &AdminClient, whose: &Whose) -> anyhow::Result<Value> {
-    let shown = answered(client.ask_json(Method::GET, &whose.path(), None, None).await?)?;
+    let shown: Value = client.get(&whose.path()).await?;
     match (&whose.tenant, shown["tenant"].as_str()) {
         (Some(said), Some(owner)) if said.as_str() != owner => {
             anyhow::bail!("{} belongs to tenant {owner}, not {said}", whose.layer.name())
@@ -307,17 +304,20 @@ fn patch(args: &TryArgs) -> Result<Patch, UsageError> {
     Ok(patch)
 }
 
-/// The host's own words where it says no.
-fn answered(answer: Answer) -> anyhow::Result<Value> {
-    if answer.status.is_success() {
-        return Ok(answer.body);
+/// Asks, and reads the answer. `version`: the one that was seen.
+async fn asked(
+    client: &AdminClient,
+    method: Method,
+    path: &str,
+    version: Option<u64>,
+    body: Option<&Value>,
+) -> anyhow::Result<Value> {
+    let mut headers = HeaderMap::new();
+    if let Some(version) = version {
+        headers.insert(header::IF_MATCH, HeaderValue::try_from(format!("\"{version}\""))?);
     }
-    let problems = answer.body["problems"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if problems.is_empty() {
-        return Err(answer.refusal());
-    }
-    let lines: Vec<String> = problems.iter().map(prose::problem).collect();
-    anyhow::bail!("the settings are refused, and nothing has changed:\n  {}", lines.join("\n  "))
+    let (_, answer) = client.ask(method, path, &headers, body).await?;
+    serde_json::from_slice(&answer).context("the host answers with another shape")
 }
 
 fn told(common: &Common, answer: &Value, prose: impl Fn(&Value) -> String) -> anyhow::Result<u8> {

@@ -176,14 +176,6 @@ pub(super) fn status(status: &Value) -> String {
     text
 }
 
-/// "tenant acme: settle: "2h" is out of range; allowed is 0s to 1h"
-pub(super) fn problem(problem: &Value) -> String {
-    let of = layer(&problem["layer"]).map(|layer| layer.name());
-    let path = Some(words(&problem["path"])).filter(|path| !path.is_empty());
-    let parts = of.into_iter().chain(path).chain([words(&problem["message"])]);
-    parts.collect::<Vec<_>>().join(": ")
-}
-
 /// "  settle: not applied -> 90s", one line for each key.
 fn differences(change: &Value) -> String {
     let side = |side: &str, key: &str| match &change[side][key] {

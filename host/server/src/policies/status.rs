@@ -1,0 +1,208 @@
+//! What is wanted, loaded and active, and why they differ.
+
+use reprieve_core::{ids::Digest, time::UnixMillis, trust::Trust};
+use reprieve_runtime::{Alive, Role, registry::Passage};
+use serde::Serialize;
+
+use super::{Activation, Policies};
+
+/// Activations that a status shows.
+const MAX_SHOWN: usize = 20;
+
+/// What somebody wanted last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Wish {
+    /// None: it could not even be read.
+    pub component: Option<Digest>,
+    pub source: String,
+    pub by: String,
+    pub at: UnixMillis,
+}
+
+/// A policy that was checked and waits to be activated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadedStatus {
+    pub component: Digest,
+    pub policy: String,
+    pub source: String,
+}
+
+/// Why what is wanted is not what judges.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    pub wanted: String,
+    pub active: String,
+    pub why: String,
+}
+
+/// A generation that is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct GenerationStatus {
+    /// `in-force`, `stand-in` or `draining`.
+    pub role: &'static str,
+    pub number: u64,
+    pub policy: String,
+    pub component: Digest,
+    /// For so long it has been in force, or out of it if it drains.
+    pub age_ms: u64,
+    /// Decisions that hold it.
+    pub references: usize,
+    pub trust: Trust,
+    /// Calls that its policy gave no usable answer to, since it was loaded.
+    pub failures: u64,
+    /// Judgements that were judged twice, and those of them that came out
+    /// otherwise.
+    pub checks: u64,
+    pub contradictions: u64,
+    /// Instances that exist, and those of them that wait for a call.
+    pub instances: usize,
+    pub idle: usize,
+}
+
+/// Something that a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Alert {
+    /// `policy-not-as-configured`, `policy-distrusted` or
+    /// `policy-contradicts-itself`.
+    pub code: &'static str,
+    pub message: String,
+}
+
+/// Everything about policies at this moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PoliciesStatus {
+    /// Grows with every change.
+    pub revision: u64,
+    /// None: nobody wanted anything since the host started.
+    pub requested: Option<Wish>,
+    pub loaded: Option<LoadedStatus>,
+    pub active: Option<Activation>,
+    /// What `rollback` would bring back.
+    pub before: Option<Activation>,
+    /// None: what is wanted judges, or waits to be activated.
+    pub difference: Option<Difference>,
+    pub alerts: Vec<Alert>,
+    /// The newest way into force, step by step.
+    pub passage: Option<Passage>,
+    /// The one in force first.
+    pub generations: Vec<GenerationStatus>,
+    /// Policies that are loaded in the engine, and how many may be.
+    pub places_taken: usize,
+    pub places: usize,
+    /// Components on disk, the newest first.
+    pub kept: Vec<Digest>,
+    /// The newest first.
+    pub activations: Vec<Activation>,
+}
+
+impl Policies {
+    pub fn status(&self) -> PoliciesStatus {
+        let generations: Vec<_> =
+            self.0.current.alive().into_iter().map(GenerationStatus::of).collect();
+        let kept = self.0.shelf.kept().unwrap_or_default();
+        let places = self.engine().places();
+        let alerts = self.alerts();
+        let state = self.0.state.lock();
+        let record = &state.record;
+        let active = record.active().cloned();
+        let passage = state.newest.as_ref().map(|progress| progress.passage());
+        PoliciesStatus {
+            revision: record.revision,
+            requested: state.wish.clone(),
+            loaded: state.loaded.as_ref().map(|loaded| LoadedStatus {
+                component: loaded.component,
+                policy: loaded.policy.label().to_owned(),
+                source: loaded.source.clone(),
+            }),
+            before: record.before().cloned(),
+            difference: difference(
+                state.wish.as_ref(),
+                active.as_ref(),
+                passage.as_ref(),
+                state.at_start.as_deref(),
+            ),
+            active,
+            alerts,
+            passage,
+            generations,
+            places_taken: places.taken,
+            places: places.limit,
+            kept,
+            activations: record.activations.iter().take(MAX_SHOWN).cloned().collect(),
+        }
+    }
+
+    /// What a person should look at now.
+    pub fn alerts(&self) -> Vec<Alert> {
+        let mut alerts = Vec::new();
+        if let Some(why) = &self.0.state.lock().at_start {
+            let message = format!("the host started with the last good policy: {why}");
+            alerts.push(Alert { code: "policy-not-as-configured", message });
+        }
+        for Alive { role, policy, number, conduct, .. } in self.0.current.alive() {
+            if role == Role::InForce && conduct.trust != Trust::Trusted {
+                let who = match self.0.current.stand_in() {
+                    Some(stand_in) => format!("{} judges instead", stand_in.policy().label()),
+                    None => "nobody stands in, so its failures count as busy".to_owned(),
+                };
+                let trust = conduct.trust.as_str();
+                let message = format!("policy {policy} (generation {number}) is {trust}: {who}");
+                alerts.push(Alert { code: "policy-distrusted", message });
+            }
+            if role != Role::Draining && conduct.contradictions > 0 {
+                let message = format!(
+                    "policy {policy} (generation {number}) judged the same evidence in two ways \
+                     in {} of {} checks; it keeps state between calls, or rolls dice",
+                    conduct.contradictions, conduct.checks
+                );
+                alerts.push(Alert { code: "policy-contradicts-itself", message });
+            }
+        }
+        alerts
+    }
+}
+
+fn difference(
+    wish: Option<&Wish>,
+    active: Option<&Activation>,
+    passage: Option<&Passage>,
+    at_start: Option<&str>,
+) -> Option<Difference> {
+    let (wish, active) = (wish?, active?);
+    if wish.component == Some(active.component) {
+        return None;
+    }
+    let failed = passage.and_then(|passage| passage.failed.as_ref());
+    let failed = failed.map(|failed| format!("{}: {}", failed.step.as_str(), failed.why));
+    // Loaded and waiting is no difference, and neither is being on the way.
+    let why = failed.or_else(|| at_start.map(str::to_owned))?;
+    Some(Difference {
+        wanted: wish.source.clone(),
+        active: format!("{} from {}", active.policy, active.source),
+        why,
+    })
+}
+
+impl GenerationStatus {
+    fn of(alive: Alive) -> Self {
+        let Alive { role, number, policy, component, age, references, conduct, instances } = alive;
+        Self {
+            role: match role {
+                Role::InForce => "in-force",
+                Role::StandIn => "stand-in",
+                Role::Draining => "draining",
+            },
+            number,
+            policy,
+            component,
+            age_ms: u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+            references,
+            trust: conduct.trust,
+            failures: conduct.failures,
+            checks: conduct.checks,
+            contradictions: conduct.contradictions,
+            instances: instances.existing,
+            idle: instances.idle,
+        }
+    }
+}

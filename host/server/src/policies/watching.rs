@@ -1,0 +1,157 @@
+//! Sources that change: the configured file, and the folder of components. A
+//! change is checked, and comes into force if the operator wants that of changes.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use reprieve_core::ids::Digest;
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Actor, How, Policies, boot, sources};
+use crate::config::{Watch, policy::PolicySource};
+
+/// How often sources are looked at without being told: not every file system
+/// tells.
+const POLL_EVERY: Duration = Duration::from_secs(30);
+/// A file that is being written is left alone until it has been quiet for so long,
+/// but for no more than [`MAX_BURSTS`] of them.
+const QUIET: Duration = Duration::from_millis(250);
+const MAX_BURSTS: u32 = 40;
+
+const IN_FOLDER: &str = "folder";
+
+impl Policies {
+    /// Watches until told to stop. Returns at once if nothing is to be watched.
+    pub async fn watch(self, watch: Watch, stop: CancellationToken) {
+        if watch == Watch::Off || self.watched().is_empty() {
+            return;
+        }
+        // One event that waits stands for all that follow it.
+        let (changed, mut changes) = mpsc::channel(1);
+        let _watcher = self.listen(changed);
+        let mut poll = interval(POLL_EVERY);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let woken = async {
+                tokio::select! {
+                    _ = poll.tick() => {}
+                    Some(()) = changes.recv() => until_quiet(&mut changes).await,
+                }
+            };
+            if stop.run_until_cancelled(woken).await.is_none() {
+                return;
+            }
+            self.look_at_sources(watch).await;
+        }
+    }
+
+    /// Looks at every source once, and does what the operator wants of changes.
+    pub async fn look_at_sources(&self, watch: Watch) {
+        for (name, source) in self.changed_sources() {
+            self.follow(watch, &name, &source).await;
+        }
+    }
+
+    /// Those that may hold something new, by the name that the record knows them
+    /// under.
+    fn changed_sources(&self) -> Vec<(String, PolicySource)> {
+        let mut sources = Vec::new();
+        if let PolicySource::File(_) = &self.0.configured {
+            sources.push((boot::CONFIGURED.to_owned(), self.0.configured.clone()));
+        }
+        if let Some(folder) = &self.0.folder {
+            match sources::newest_in(folder) {
+                Ok(Some(newest)) => {
+                    sources.push((IN_FOLDER.to_owned(), PolicySource::File(newest)));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(folder = %folder.display(), %error, "cannot look into policy.folder");
+                }
+            }
+        }
+        sources
+    }
+
+    async fn follow(&self, watch: Watch, name: &str, source: &PolicySource) {
+        let candidate = match source.fetch() {
+            Ok(candidate) => candidate,
+            Err(refused) => {
+                tracing::warn!(source = source.name(), %refused, "cannot read a watched policy");
+                return;
+            }
+        };
+        let component = Digest::of(&candidate.bytes);
+        let _turn = self.0.turn.lock().await;
+        if self.0.state.lock().record.seen.get(name) == Some(&component) {
+            return;
+        }
+        let actor = Actor { by: "watch".to_owned(), why: format!("{} changed", source.name()) };
+        let loaded = self.load_in_turn(candidate, &actor).await;
+        self.0.saw(name, component);
+        if loaded.is_ok() && watch == Watch::Activate {
+            // Why not is logged, and stands in the status.
+            let _ = self.put_in_force(component, How::Watched, &actor).await;
+        }
+    }
+
+    fn watched(&self) -> Vec<PathBuf> {
+        let mut folders = Vec::new();
+        if let PolicySource::File(file) = &self.0.configured {
+            // The folder, because files are replaced by renaming others over them.
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            folders.push(folder.unwrap_or(Path::new(".")).to_owned());
+        }
+        folders.extend(self.0.folder.clone());
+        folders
+    }
+
+    /// None: nobody tells, and polling has to do.
+    fn listen(&self, changed: mpsc::Sender<()>) -> Option<RecommendedWatcher> {
+        let tell = move |_event| {
+            // Full: somebody has been told already.
+            let _ = changed.try_send(());
+        };
+        let watcher = notify::recommended_watcher(tell);
+        let mut watcher = watcher
+            .inspect_err(|error| tracing::warn!(%error, "policies are polled, not watched"))
+            .ok()?;
+        for folder in self.watched() {
+            if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
+                tracing::warn!(folder = %folder.display(), %error, "polled, not watched");
+            }
+        }
+        Some(watcher)
+    }
+}
+
+impl super::Inner {
+    /// Only a change of it is acted on again.
+    fn saw(&self, name: &str, component: Digest) {
+        let mut state = self.state.lock();
+        let mut next = state.record.clone();
+        next.seen.insert(name.to_owned(), component);
+        match next.write(&self.record_path) {
+            Ok(()) => state.record = next,
+            Err(error) => {
+                // It is looked at again, and that changes nothing.
+                tracing::warn!(path = %self.record_path.display(), %error, "cannot write");
+            }
+        }
+    }
+}
+
+async fn until_quiet(changes: &mut mpsc::Receiver<()>) {
+    for _ in 0..MAX_BURSTS {
+        if timeout(QUIET, changes.recv()).await.is_err() {
+            return;
+        }
+    }
+}

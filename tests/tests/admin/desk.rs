@@ -1,0 +1,151 @@
+//! A fleet with an admin API in front of it, asked without a network.
+
+use std::num::NonZeroU32;
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use reprieve_core::{
+    access::{Grant, Role, Tenants, TokenDigest},
+    time::{Millis, UnixMillis},
+};
+use reprieve_server::{
+    admin::{self, AdminLimits, AdminParts},
+    store::TokenRecord,
+};
+use reprieve_tests::{Stage, StageOptions};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service as _;
+
+/// The token in the state folder.
+pub(crate) const HOSTS_OWN: &str = "the-hosts-own-token";
+
+/// The tenant of every workspace on a stage.
+pub(crate) const TENANT: &str = "acme";
+
+pub(crate) struct Desk {
+    pub(crate) stage: Stage,
+    router: Router,
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Null: no JSON, or a stream.
+    pub(crate) body: Value,
+}
+
+impl Desk {
+    /// With limits that no test reaches.
+    pub(crate) async fn set() -> Self {
+        let many = NonZeroU32::new(100_000).unwrap();
+        Self::with(AdminLimits { requests_per_second: many, failures_per_minute: many }).await
+    }
+
+    pub(crate) async fn with(limits: AdminLimits) -> Self {
+        let stage = Stage::set(StageOptions::default()).await;
+        let router = admin::router(AdminParts {
+            supervisor: stage.supervisor.clone(),
+            settings: stage.settings.clone(),
+            store: stage.store.clone(),
+            clock: stage.clock.clone(),
+            hosts_own_token: HOSTS_OWN.to_owned(),
+            limits,
+            stop: CancellationToken::new(),
+        });
+        Self { stage, router }
+    }
+
+    /// A token of that role, for these tenants; none: for all.
+    pub(crate) async fn token(&self, name: &str, role: Role, tenants: &[&str]) -> String {
+        self.token_until(name, role, tenants, None).await
+    }
+
+    pub(crate) async fn token_until(
+        &self,
+        name: &str,
+        role: Role,
+        tenants: &[&str],
+        expires: Option<UnixMillis>,
+    ) -> String {
+        let tenants = match tenants {
+            [] => Tenants::All,
+            some => Tenants::These(some.iter().map(|name| name.parse().unwrap()).collect()),
+        };
+        let record = TokenRecord {
+            name: name.parse().unwrap(),
+            grant: Grant { role, tenants },
+            created: self.stage.clock.now(),
+            created_by: "admin".parse().unwrap(),
+            expires,
+            last_used: None,
+        };
+        let secret = format!("rpv_{name}");
+        self.stage.store.tokens.create(record, TokenDigest::of(&secret)).await.unwrap();
+        secret
+    }
+
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.stage.clock.now()
+    }
+
+    /// Time goes on.
+    pub(crate) async fn pass(&self, time: Millis) {
+        self.stage.pass(time.as_duration()).await;
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        self.ask(Method::GET, path, Some(token), &[], "").await
+    }
+
+    pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.ask(Method::POST, path, Some(token), &json, &body.to_string()).await
+    }
+
+    /// A stream, which is let in.
+    pub(crate) async fn stream(&self, path: &str, token: &str) -> Body {
+        let request = Request::builder()
+            .uri(format!("/admin/v1{path}"))
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .body(Body::empty())
+            .unwrap();
+        let answer = self.router.clone().call(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.into_body()
+    }
+
+    /// `path` is below `/admin/v1`.
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = Request::builder().method(method).uri(format!("/admin/v1{path}"));
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let answer = self.router.clone().call(request).await.unwrap();
+        let (parts, body) = answer.into_parts();
+        let kind = parts.headers.get(header::CONTENT_TYPE);
+        let is_stream = kind.is_some_and(|kind| kind == "text/event-stream");
+        let body = match is_stream {
+            true => Value::Null,
+            false => {
+                let bytes = body.collect().await.unwrap().to_bytes();
+                serde_json::from_slice(&bytes).unwrap_or_default()
+            }
+        };
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+}

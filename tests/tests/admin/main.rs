@@ -1,0 +1,10 @@
+//! The admin API: who is let in, what is refused, and what is kept on record.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+
+mod desk;
+mod queue;
+mod rules;
+mod stream;
+mod tokens;
+mod workspaces;
