@@ -97,12 +97,36 @@ impl Program {
         path: &str,
         body: &Value,
     ) -> Option<(StatusCode, Value)> {
-        let request = Request::builder()
+        let request = Request::builder().method(method).uri(format!("{}/{path}", self.base));
+        self.exchange(request, body).await
+    }
+
+    /// Asks the operator's listener, with its token. None: no host answers.
+    pub async fn ask_operator(
+        &self,
+        method: Method,
+        path: &str,
+        if_match: Option<&str>,
+        body: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        let token = std::fs::read_to_string(self.state.path().join("admin.token")).ok()?;
+        let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}/{path}", self.base))
-            .header("content-type", "application/json")
-            .body(Full::from(body.to_string()))
-            .unwrap();
+            .uri(format!("{}/admin/v1/{path}", self.admin))
+            .header("authorization", format!("Bearer {}", token.trim()));
+        if let Some(etag) = if_match {
+            request = request.header("if-match", etag);
+        }
+        self.exchange(request, body).await
+    }
+
+    async fn exchange(
+        &self,
+        request: http::request::Builder,
+        body: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::from(body.to_string())).unwrap();
         let exchange = async {
             let answer = self.http.request(request).await.ok()?;
             let status = answer.status();

@@ -16,8 +16,10 @@ use reprieve_core::{
 use reprieve_runtime::Current;
 use reprieve_server::{
     clock::HostClock,
+    config::Config,
     proxy::fleet::{Fleet, Heartbeat, Registration, ReportRefused},
-    store::{Store, StoreOptions},
+    settings::{LiveSettings, SettingsParts, files::FileSettings},
+    store::{AllApplied, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
 };
 
@@ -35,6 +37,8 @@ pub struct StageOptions {
     /// Does the runtime report when a run ended?
     pub reports_ends: bool,
     pub settings: SettingsBook,
+    /// Whose files are followed.
+    pub config: Config,
     /// Who depends on whom.
     pub depends_on: Vec<(u32, u32)>,
 }
@@ -48,6 +52,7 @@ impl Default for StageOptions {
             boot: Millis(500),
             reports_ends: false,
             settings: SettingsBook::default(),
+            config: Config::default(),
             depends_on: Vec::new(),
         }
     }
@@ -56,11 +61,12 @@ impl Default for StageOptions {
 /// A fleet that was started, beats, and is left alone otherwise.
 pub struct Stage {
     pub supervisor: Supervisor,
+    pub current: Arc<Current>,
+    pub settings: LiveSettings,
     pub runtime: Arc<FakeRuntime>,
     pub courier: Arc<FakeCourier>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
-    pub current: Arc<Current>,
     beat_every: Duration,
     silent: Arc<Mutex<HashSet<WorkspaceId>>>,
     started: usize,
@@ -70,6 +76,16 @@ impl Stage {
     /// Starts a fleet and lets it run until every workspace has long settled.
     /// Must run on a paused clock.
     pub async fn set(options: StageOptions) -> Self {
+        let workspaces = options.workspaces as usize;
+        let mut stage = Self::set_at_once(options).await;
+        stage.pass(Duration::from_secs(300)).await;
+        stage.started = stage.runtime.starts().len();
+        assert_eq!(stage.started, workspaces, "each is started once");
+        stage
+    }
+
+    /// Starts a fleet, and waits for nothing.
+    pub async fn set_at_once(options: StageOptions) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
         let store = Store::in_memory(StoreOptions::default(), Arc::clone(&clock))
             .await
@@ -92,13 +108,23 @@ impl Stage {
         let current = Arc::new(Current::new(generation(options.policy, options.settings)));
         let behaviour = SupervisorOptions { jitter_per_mille: || 1_000, ..Default::default() };
         let supervisor = Supervisor::new(ports, Arc::clone(&current), behaviour);
-        let mut stage = Self {
+        let settings = LiveSettings::new(SettingsParts {
+            current: Arc::clone(&current),
+            supervisor: supervisor.clone(),
+            store: store.settings.clone(),
+            clock: Arc::clone(&clock),
+            config: options.config,
+            files: FileSettings::default(),
+            applied: AllApplied::default(),
+        });
+        let stage = Self {
             supervisor,
+            current,
+            settings,
             runtime,
             courier,
             store,
             clock,
-            current,
             beat_every: options.beat_every,
             silent: Arc::default(),
             started: 0,
@@ -114,9 +140,6 @@ impl Stage {
         for number in 1..=options.workspaces {
             stage.keep_beating(number);
         }
-        stage.pass(Duration::from_secs(300)).await;
-        stage.started = stage.runtime.starts().len();
-        assert_eq!(stage.started, options.workspaces as usize, "each is started once");
         stage
     }
 
@@ -133,6 +156,11 @@ impl Stage {
                 tokio::time::sleep(every).await;
             }
         });
+    }
+
+    /// A workspace as the stage describes it; it need not be there.
+    pub fn spec(&self, number: u32) -> WorkspaceSpec {
+        spec(number, &[])
     }
 
     /// It runs on, and beats no more.

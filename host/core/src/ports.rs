@@ -165,6 +165,9 @@ pub trait Heartbeats: Send + Sync {
     /// From now on the workspace is overdue once it has been silent for `limit`.
     /// None: never.
     fn watch(&self, workspace: &WorkspaceId, limit: Option<Millis>, now: UnixMillis);
+    /// The limit of a workspace that is watched has changed; its silence counts
+    /// on.
+    fn limit_silence(&self, workspace: &WorkspaceId, limit: Option<Millis>);
     /// Who became overdue, at most so many. Each is named once, until its next
     /// sign or `watch`.
     fn overdue(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId>;

@@ -50,6 +50,23 @@ impl std::fmt::Display for Layer {
 }
 
 impl Layer {
+    /// Of a tenant's layer.
+    pub const fn tenant(&self) -> Option<&TenantId> {
+        match self {
+            Self::Tenant(tenant) => Some(tenant),
+            Self::Fleet | Self::Workspace(_) => None,
+        }
+    }
+
+    /// "the fleet", "tenant acme", "workspace ws-1"
+    pub fn name(&self) -> String {
+        match self {
+            Self::Fleet => "the fleet".to_owned(),
+            Self::Tenant(tenant) => format!("tenant {tenant}"),
+            Self::Workspace(workspace) => format!("workspace {workspace}"),
+        }
+    }
+
     /// As in the addresses of the operator's API: `fleet`, `tenants/acme`,
     /// `workspaces/ws-1`.
     pub fn to_path(&self) -> String {

@@ -13,7 +13,7 @@ use std::{
 
 use reprieve_core::{
     decision::GenerationRef,
-    ids::{TenantId, WorkspaceId},
+    ids::{Digest, TenantId, WorkspaceId},
     judgement::Call,
     ports::Witness,
     settings::{self, Layer, Layers, Settings, SettingsBook, Source},
@@ -125,6 +125,22 @@ impl Generation {
         self.with_settings(&[change], &[(workspace.clone(), tenant.clone())].into())
     }
 
+    /// The same, without what was applied to that workspace.
+    pub fn with_workspace_set_aside(
+        &self,
+        workspace: &WorkspaceId,
+        tenant: &TenantId,
+        labels: Settings,
+    ) -> Result<Self, GenerationRefused> {
+        let says = |source, settings| LayerChange {
+            layer: Layer::Workspace(workspace.clone()),
+            source,
+            settings,
+        };
+        let changes = [says(Source::Label, labels), says(Source::Applied, Settings::new())];
+        self.with_settings(&changes, &[(workspace.clone(), tenant.clone())].into())
+    }
+
     /// The next generation: that workspace is gone, and with it what its
     /// runtime said. What stands in files or was applied to it waits for it.
     pub fn without_workspace(&self, workspace: &WorkspaceId) -> Self {
@@ -172,6 +188,12 @@ impl Generation {
         witness: &Arc<dyn Witness>,
     ) -> impl Future<Output = Decided> + Send {
         judge::decide(self, call, who, witness)
+    }
+
+    /// What decisions about `who` name their settings by. None: nobody checked
+    /// any for it.
+    pub fn settings_digest(&self, who: &Who) -> Option<Digest> {
+        Some(self.in_force(who)?.settings.digest)
     }
 
     /// After how long a silence the host shall ask. None: never.

@@ -5,6 +5,7 @@
 //! - [`supervisor`]: gathers evidence, asks the policy, carries out what it rules
 //! - [`policies`]: where policies come from, and which one judges
 //! - [`backend`]: who runs workspaces: child processes
+//! - [`settings`]: the policy's settings, changed while the host runs
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
 //! - [`serve`]: how both listen, with TLS or without
@@ -25,6 +26,7 @@ pub mod demo;
 pub mod policies;
 pub mod proxy;
 pub mod serve;
+pub mod settings;
 pub mod store;
 pub mod supervisor;
 pub mod telemetry;

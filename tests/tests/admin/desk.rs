@@ -50,6 +50,7 @@ impl Desk {
         let stage = Stage::set(StageOptions::default()).await;
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
+            settings: stage.settings.clone(),
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: HOSTS_OWN.to_owned(),

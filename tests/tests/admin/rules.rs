@@ -25,6 +25,7 @@ struct Route {
 struct Names {
     decision: String,
     item: String,
+    change: String,
 }
 
 impl Names {
@@ -33,7 +34,16 @@ impl Names {
         let newest = reprieve_core::ports::DecisionFilter { limit: 1, ..Default::default() };
         let decisions = reprieve_core::ports::Decisions::list(&*decisions, &newest).await.unwrap();
         let accepted = desk.stage.queue(1, "m-1").await;
-        Self { decision: decisions[0].id.to_string(), item: accepted.id.to_string() }
+        let wanted = serde_json::json!({"settings": {"settle": "90s"}}).to_string();
+        let headers = [("content-type", "application/json"), ("if-match", "*")];
+        let path = format!("/settings/tenants/{TENANT}");
+        let made = desk.ask(Method::PATCH, &path, Some(HOSTS_OWN), &headers, &wanted).await;
+        assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+        Self {
+            decision: decisions[0].id.to_string(),
+            item: accepted.id.to_string(),
+            change: made.body["number"].to_string(),
+        }
     }
 
     fn fill(&self, template: &str) -> String {
@@ -43,6 +53,7 @@ impl Names {
             "token" => "somebodys".to_owned(),
             "decision" => self.decision.clone(),
             "item" => self.item.clone(),
+            "change" => self.change.clone(),
             other => panic!("{template}: name something that is there for {{{other}}}"),
         };
         let parts = template.split('/').map(|part| {

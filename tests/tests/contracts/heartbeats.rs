@@ -14,6 +14,7 @@ suite! { heartbeats:
     a_beat_of_an_ended_life_is_no_news,
     who_is_silent_for_its_limit_is_named_once,
     a_contact_puts_silence_off,
+    another_limit_does_not_begin_the_silence_anew,
     nobody_is_overdue_without_a_limit,
 }
 
@@ -72,6 +73,18 @@ async fn a_contact_puts_silence_off(beats: &dyn Heartbeats, host: &Host) {
     beats.contact(&of, LifeId(0), host.now());
     host.clock.advance(Millis::from_secs(6));
     assert!(beats.overdue(host.now(), 10).is_empty());
+}
+
+async fn another_limit_does_not_begin_the_silence_anew(beats: &dyn Heartbeats, host: &Host) {
+    let of = workspace("ws");
+    beats.watch(&of, Some(Millis::from_secs(180)), host.now());
+    beats.beat(&of, LifeId(0), host.now());
+    host.clock.advance(Millis::from_secs(50));
+    beats.limit_silence(&of, Some(Millis::from_secs(60)));
+    host.clock.advance(Millis::from_secs(9));
+    assert!(beats.overdue(host.now(), 10).is_empty());
+    host.clock.advance(Millis::from_secs(1));
+    assert_eq!(beats.overdue(host.now(), 10), [of]);
 }
 
 async fn nobody_is_overdue_without_a_limit(beats: &dyn Heartbeats, host: &Host) {

@@ -93,14 +93,23 @@ impl Layers {
         merged.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
+    /// The value of that key under these layers. None: the policy's default.
+    pub fn value(&self, layers: &[Layer], key: &str) -> Option<&Value> {
+        self.strongest(layers, key).map(|(_, _, value)| value)
+    }
+
     /// Where the value of that key comes from.
     pub fn origin(&self, layers: &[Layer], key: &str) -> Origin {
-        let mut strata = layers.iter().rev().flat_map(|layer| {
-            self.strata(layer).into_iter().rev().map(move |stratum| (layer, stratum))
-        });
-        let named = strata.find(|(_, (_, settings))| settings.contains_key(key));
-        named.map_or(Origin::PolicyDefault, |(layer, (source, _))| {
+        let strongest = self.strongest(layers, key);
+        strongest.map_or(Origin::PolicyDefault, |(layer, source, _)| {
             Origin::Layer(layer.clone(), source)
+        })
+    }
+
+    fn strongest<'a>(&self, layers: &'a [Layer], key: &str) -> Option<(&'a Layer, Source, &Value)> {
+        layers.iter().rev().find_map(|layer| {
+            let mut strata = self.strata(layer).into_iter().rev();
+            strata.find_map(|(source, settings)| Some((layer, source, settings.get(key)?)))
         })
     }
 

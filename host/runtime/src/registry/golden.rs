@@ -1,7 +1,10 @@
 //! The golden table: judgements that a policy must give before it comes into
 //! force, as the operator wrote or recorded them.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use reprieve_core::{
     decision::{Decision, Outcome},
@@ -113,13 +116,16 @@ impl Golden {
                 By::Who(who) => row.put(next, who),
                 By::Settings(own) => {
                     let of_row = settings::digest(own);
-                    if !written.contains_key(&of_row) {
-                        let made = alone(next, own.clone()).map_err(|source| {
-                            GoldenBroken::Settings { row: row.name.clone(), source }
-                        })?;
-                        written.insert(of_row, made);
-                    }
-                    row.put(&written[&of_row], &nobody())
+                    let by = match written.entry(of_row) {
+                        Entry::Occupied(made) => made.into_mut(),
+                        Entry::Vacant(place) => {
+                            let made = alone(next, own.clone()).map_err(|source| {
+                                GoldenBroken::Settings { row: row.name.clone(), source }
+                            })?;
+                            place.insert(made)
+                        }
+                    };
+                    row.put(by, &nobody())
                 }
             };
             if let Some(difference) = row.difference(&decided) {

@@ -27,6 +27,11 @@ impl Tag {
         Self(Digest::of(&state).short())
     }
 
+    /// Of what counts its own changes.
+    pub(super) fn of_version(version: u64) -> Self {
+        Self(version.to_string())
+    }
+
     /// The header `ETag`.
     pub(super) fn header(&self) -> [(header::HeaderName, HeaderValue); 1] {
         let value = HeaderValue::try_from(format!("\"{}\"", self.0));

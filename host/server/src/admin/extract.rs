@@ -11,7 +11,10 @@ use axum::{
     },
 };
 use http::{StatusCode, request::Parts};
-use reprieve_core::ids::{DecisionId, QueueId, TenantId, TokenName, WorkspaceId};
+use reprieve_core::{
+    ids::{DecisionId, QueueId, TenantId, TokenName, WorkspaceId},
+    settings::ChangeNumber,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{DeserializeOwned, Error as _},
@@ -45,6 +48,7 @@ macro_rules! parameter {
 parameter!(WorkspaceId, "workspace", parsed);
 parameter!(TenantId, "tenant", parsed);
 parameter!(TokenName, "token", parsed);
+parameter!(ChangeNumber, "change", |text| parsed(text).map(ChangeNumber));
 parameter!(DecisionId, "decision", |text| made_here(text).map(DecisionId));
 parameter!(QueueId, "item", |text| made_here(text).map(QueueId));
 

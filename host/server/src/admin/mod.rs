@@ -29,6 +29,7 @@ mod metrics;
 mod problem;
 mod queue;
 mod route;
+mod settings;
 mod stream;
 mod tokens;
 mod whoami;
@@ -64,6 +65,7 @@ use self::{
     stream::Streams,
 };
 use crate::{
+    settings::LiveSettings,
     store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
     supervisor::Supervisor,
 };
@@ -72,6 +74,7 @@ use crate::{
 #[derive(Clone)]
 pub struct AdminParts {
     pub supervisor: Supervisor,
+    pub settings: LiveSettings,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     /// The token in the state folder: for everything, for ever.
@@ -120,6 +123,7 @@ fn all_routes(api: Api) -> Api {
     let api = queue::routes(api);
     let api = counts::routes(api);
     let api = metrics::routes(api);
+    let api = settings::routes(api);
     let api = tokens::routes(api);
     let api = audit::routes(api);
     api.route(
@@ -152,6 +156,10 @@ struct HostsOwn {
 impl Admin {
     fn supervisor(&self) -> &Supervisor {
         &self.0.parts.supervisor
+    }
+
+    fn settings(&self) -> &LiveSettings {
+        &self.0.parts.settings
     }
 
     fn tokens(&self) -> &TokenStore {

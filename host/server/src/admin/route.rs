@@ -47,7 +47,6 @@ pub(super) enum Of {
     /// The workspace `{workspace}` of the path says whose.
     Workspace,
     /// The path says it: `{tenant}`.
-    #[allow(dead_code, reason = "for the routes of a tenant's settings")]
     Tenant,
     /// The handler finds out whose it is, and answers 404 to those who do not see
     /// it.
@@ -287,6 +286,7 @@ fn path_parameter(name: &str) -> Parameter {
         "tenant" => ("The tenant's name.", NAME_PATTERN),
         "token" => ("The token's name.", NAME_PATTERN),
         "decision" => ("The decision's id.", ID_PATTERN),
+        "change" => ("The number of a change of settings.", NUMBER_PATTERN),
         "item" => ("The queued request's id.", ID_PATTERN),
         _ => ("", NAME_PATTERN),
     };
@@ -305,6 +305,9 @@ const IF_MATCH_PATTERN: &str = r#"^(\*|(W/)?"[0-9A-Za-z]*"(, ?(W/)?"[0-9A-Za-z]*
 
 /// As `reprieve_core::ids` takes names.
 const NAME_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$";
+
+/// No larger than the numbers that JSON's usual readers tell apart.
+const NUMBER_PATTERN: &str = "^[0-9]{1,15}$";
 
 /// A UUID.
 const ID_PATTERN: &str = "^[0-9a-fA-F-]{1,36}$";

@@ -4,11 +4,8 @@
 use std::{fmt::Write as _, path::PathBuf, sync::Arc};
 
 use clap::Args;
-use reprieve_core::settings::{Layer, Layers, Origin, Source};
-use reprieve_runtime::{
-    Engine, EngineOptions, Generation, GenerationRefused, LayerRefused, Policy, Problem,
-    SettingsRefused,
-};
+use reprieve_core::settings::{Layer, Layers, Source};
+use reprieve_runtime::{Engine, EngineOptions, Generation, GenerationRefused, Policy};
 use serde_json::{Value, json};
 
 use super::{
@@ -17,6 +14,10 @@ use super::{
 };
 use crate::{
     config::{Config, policy::PolicySource},
+    settings::{
+        files::{FileSettings, FolderCache},
+        schema::SettingsSchema,
+    },
     tls,
 };
 
@@ -45,74 +46,51 @@ pub(crate) struct CheckArgs {
 pub(crate) fn check(args: &CheckArgs) -> anyhow::Result<u8> {
     let config = args.state.configuration()?;
     let source = PolicySource::choose(args.policy.as_deref(), &config);
-    let policy = accepted(&config, &source)?;
+    let files = FileSettings::read(&config, &mut FolderCache::default()).map_err(UsageError::of)?;
+    let policy = accepted(&config, &files, &source)?;
     if let Some(files) = &config.admin.tls {
         tls::acceptor(&files.cert, &files.key).map_err(UsageError::of)?;
     }
     let state_dir = args.state.folder_of(&config)?;
-    let report = report(&config, &source, &policy, &state_dir.display().to_string());
+    let report = report(&config, &files, &source, &policy, &state_dir.display().to_string());
     let text = if args.json { format!("{report:#}\n") } else { prose(&report) };
     output::print(&text)?;
     Ok(output::OK)
 }
 
 /// The policy, if it runs here and takes everybody's settings.
-fn accepted(config: &Config, source: &PolicySource) -> Result<Arc<Policy>, UsageError> {
+fn accepted(
+    config: &Config,
+    files: &FileSettings,
+    source: &PolicySource,
+) -> Result<Arc<Policy>, UsageError> {
     let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
     let bytes = source.bytes().map_err(UsageError::of)?;
     let policy = engine.load(&bytes, config.policy.terms()).map_err(|failure| {
         UsageError::of(anyhow::Error::new(failure).context(format!("policy {}", source.name())))
     })?;
-    let book = config.settings_book();
-    match Generation::new(0, Arc::clone(&policy), book.clone(), &config.owners()) {
+    match Generation::new(0, Arc::clone(&policy), files.book.clone(), &files.owners) {
         Ok(_) => Ok(policy),
-        Err(refused) => Err(placed(config, &Layers::default().with(Source::File, book), refused)),
-    }
-}
-
-/// Names the line of each setting that the policy refuses.
-fn placed(config: &Config, layers: &Layers, refusal: GenerationRefused) -> UsageError {
-    let GenerationRefused::Settings { policy, refused } = &refusal else {
-        return UsageError::of(refusal);
-    };
-    let mut text = format!("policy {policy} refuses:");
-    for LayerRefused { layer, reason } in refused {
-        let SettingsRefused::Problems(problems) = reason else { return UsageError::of(refusal) };
-        for problem in problems {
-            let _ = write!(text, "\n  {}", line(config, layers, layer, problem));
+        Err(refused @ GenerationRefused::NoOwner { .. }) => Err(UsageError::of(refused)),
+        Err(refused @ GenerationRefused::Settings { .. }) => {
+            let label = policy.label();
+            let layers = Layers::default().with(Source::File, files.book.clone());
+            let schema = SettingsSchema::new(&policy.description().settings_schema);
+            let lines = files.placed(&refused, &layers, &schema).join("\n  ");
+            Err(UsageError(format!("policy {label} refuses:\n  {lines}"), None))
         }
     }
-    UsageError(text, None)
 }
 
-fn line(config: &Config, layers: &Layers, layer: &Layer, problem: &Problem) -> String {
-    // The policy was given the layers merged: the value may stand in a weaker one.
-    let key = problem.key();
-    let of = match layer {
-        Layer::Fleet => vec![Layer::Fleet],
-        Layer::Tenant(tenant) => Layer::of_tenant(tenant).into(),
-        Layer::Workspace(id) => match config.workspaces.get(id) {
-            Some(known) => Layer::of_workspace(&known.tenant, id).into(),
-            None => vec![layer.clone()],
-        },
-    };
-    let place = match layers.origin(&of, key) {
-        Origin::Layer(Layer::Workspace(workspace), _) => {
-            config.place_of(&["workspaces", workspace.as_str(), "settings", key])
-        }
-        Origin::Layer(Layer::Tenant(tenant), _) => {
-            config.place_of(&["tenants", tenant.as_str(), "settings", key])
-        }
-        Origin::Layer(Layer::Fleet, _) | Origin::PolicyDefault => {
-            config.place_of(&["policy", "settings", key])
-        }
-    };
-    format!("{place}: {}", problem.message)
-}
-
-fn report(config: &Config, source: &PolicySource, policy: &Policy, state_dir: &str) -> Value {
+fn report(
+    config: &Config,
+    files: &FileSettings,
+    source: &PolicySource,
+    policy: &Policy,
+    state_dir: &str,
+) -> Value {
     let description = policy.description();
-    let layers = Layers::default().with(Source::File, config.settings_book());
+    let layers = Layers::default().with(Source::File, files.book.clone());
     let workspaces = config.workspaces.iter().map(|(id, workspace)| {
         let of = Layer::of_workspace(&workspace.tenant, id);
         let settings: serde_json::Map<String, Value> = layers

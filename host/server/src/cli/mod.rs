@@ -17,6 +17,7 @@ mod logging;
 mod output;
 mod policy;
 mod run;
+mod settings;
 mod table;
 mod token;
 mod welcome;
@@ -53,6 +54,7 @@ Examples:
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
   reprieve explain last
+  reprieve settings show acme/ws-1
   reprieve demo six-containers
 
 Exit codes: 0 what was asked for is so; 1 the thing that was asked says no;
@@ -71,6 +73,7 @@ enum Command {
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
+    Settings(settings::SettingsArgs),
     /// Restart a workspace now, whatever the policy would say.
     Restart(workspaces::VerbArgs),
     /// Stop restarting a workspace by itself, and answer its callers 503 `paused`.
@@ -117,6 +120,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Decisions(args) => block_on(decisions::decisions(&args)),
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),
+        Command::Settings(args) => block_on(settings::settings(&args)),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
         Command::Pause(args) => block_on(workspaces::act(&args, Verb::Pause)),
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),

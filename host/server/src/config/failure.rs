@@ -68,7 +68,7 @@ impl Text {
     }
 
     /// The failure for an error of the TOML parser or of a type's own check.
-    pub(super) fn refuse(&self, error: &toml::de::Error) -> ConfigFailure {
+    pub(crate) fn refuse(&self, error: &toml::de::Error) -> ConfigFailure {
         let mut place = Place { file: self.file.clone(), ..Place::default() };
         if let Some(span) = error.span() {
             (place.line, place.column) = self.line_and_column(span.start);

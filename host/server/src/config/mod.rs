@@ -74,6 +74,8 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(skip)]
     source: failure::Text,
+    #[serde(skip)]
+    file: Option<PathBuf>,
 }
 
 impl Config {
@@ -84,6 +86,7 @@ impl Config {
             .map_err(|source| ConfigFailure::Unreadable { file: file.to_owned(), source })?;
         let mut config = Self::parse(&file.display().to_string(), &text)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        config.file = Some(file.to_owned());
         config.resolve_paths(folder);
         config.read_token_files()?;
         config.check_authorities()?;
@@ -123,6 +126,16 @@ impl Config {
     /// Whose each workspace is.
     pub fn owners(&self) -> BTreeMap<WorkspaceId, TenantId> {
         self.workspaces.iter().map(|(id, of)| (id.clone(), of.tenant.clone())).collect()
+    }
+
+    /// The file that it was read from. None: it is the embedded one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
+    }
+
+    /// The text that it was read from.
+    pub fn text(&self) -> &failure::Text {
+        &self.source
     }
 
     /// Where a key stands in the file, for messages about its value.
@@ -237,6 +250,7 @@ impl Config {
         let is_path =
             |path: &&mut PathBuf| path.components().count() > 1 || path.extension().is_some();
         self.policy.file.iter_mut().filter(is_path).for_each(resolve);
+        self.policy.settings_dir.iter_mut().for_each(resolve);
         self.policy.folder.iter_mut().for_each(resolve);
         self.policy.golden.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {

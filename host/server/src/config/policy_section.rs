@@ -55,6 +55,10 @@ pub struct PolicyConfig {
     /// Settings for the whole fleet. Which keys there are is the policy's to
     /// say. Tenants and workspaces may have their own on top.
     pub settings: Settings,
+    /// A folder with settings of tenants, relative to this file: `acme.toml` holds
+    /// those of the tenant acme, and its `[workspaces.<name>]` those of its
+    /// workspaces. Followed while the host runs.
+    pub settings_dir: Option<PathBuf>,
 }
 
 impl Default for PolicyConfig {
@@ -73,6 +77,7 @@ impl Default for PolicyConfig {
             limits: PolicyLimits::default(),
             trust: PolicyTrust::default(),
             settings: Settings::new(),
+            settings_dir: None,
         }
     }
 }

@@ -107,6 +107,10 @@ impl Heartbeats for HeartbeatStore {
         liveness.rearm(workspace, now);
     }
 
+    fn limit_silence(&self, workspace: &WorkspaceId, limit: Option<Millis>) {
+        self.liveness.lock().set_limit(workspace, limit);
+    }
+
     fn overdue(&self, now: UnixMillis, at_most: usize) -> Vec<WorkspaceId> {
         self.liveness.lock().expired(now, at_most)
     }

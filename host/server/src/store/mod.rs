@@ -19,6 +19,7 @@ mod readers;
 mod restarts;
 mod row;
 mod schema;
+mod settings;
 mod tokens;
 mod workspaces;
 mod writer;
@@ -44,6 +45,7 @@ pub use self::{
     memory::MemoryStore,
     queue::{Backlog, EntryStage, QueueEntry, QueueStore},
     restarts::RestartStore,
+    settings::{AllApplied, ChangeFilter, MAX_CHANGES_LISTED, SettingsStore},
     tokens::{TokenNotCreated, TokenRecord, TokenStore},
     workspaces::WorkspaceStore,
 };
@@ -94,6 +96,7 @@ pub struct Store {
     pub heartbeats: Arc<HeartbeatStore>,
     pub decisions: Arc<DecisionLog>,
     pub workspaces: Arc<WorkspaceStore>,
+    pub settings: Arc<SettingsStore>,
     pub tokens: Arc<TokenStore>,
     pub audit: Arc<AuditLog>,
     writer: Writer,
@@ -212,6 +215,7 @@ impl Store {
             restarts: Arc::new(RestartStore::new(&writer, &clock, left.restarts)),
             memory: Arc::new(MemoryStore::new(&writer, left.notes)),
             workspaces: Arc::new(WorkspaceStore::new(&writer, &readers)),
+            settings: Arc::new(SettingsStore::new(&writer, &readers)),
             queue,
             heartbeats,
             decisions,

@@ -11,7 +11,7 @@ const APPLICATION_ID: i32 = 0x5270_7276;
 
 /// Each brings the database from the format of its index to the next. Released
 /// ones are never changed.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// Stages of items: 0 waits, 1 taken, 2 ended.
 const V1: &str = "
@@ -124,6 +124,22 @@ CREATE TABLE audit (
     entry TEXT NOT NULL
 ) STRICT;
 CREATE INDEX audit_of_tenant ON audit (tenant, seq);
+";
+
+/// What people applied to the running host.
+const V3: &str = "
+CREATE TABLE settings_changes (
+    number INTEGER PRIMARY KEY,
+    who TEXT NOT NULL,
+    layer TEXT NOT NULL,
+    change TEXT NOT NULL
+) STRICT;
+CREATE INDEX settings_changes_of_layer ON settings_changes (layer, number);
+
+CREATE TABLE settings_applied (
+    layer TEXT PRIMARY KEY,
+    applied TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
 ";
 
 /// The newest format that this code knows.

@@ -43,6 +43,7 @@ impl Supervisor {
         let id = spec.id.clone();
         if let Some(known) = self.workspace(&id) {
             if known.spec == spec {
+                self.silence_limits_changed(std::slice::from_ref(&known.who));
                 known.placed_at(address);
                 return Ok(());
             }
@@ -86,7 +87,20 @@ impl Supervisor {
             return Ok(());
         }
         let (id, tenant) = (spec.id.clone(), spec.tenant.clone());
-        self.update(move |in_force| in_force.with_workspace(&id, &tenant, labels)).await
+        self.update(move |in_force| {
+            let refused = match in_force.with_workspace(&id, &tenant, labels.clone()) {
+                Ok(next) => return Ok(next),
+                Err(refused) => refused,
+            };
+            // What was applied to it once must not keep it from being watched.
+            let Ok(next) = in_force.with_workspace_set_aside(&id, &tenant, labels) else {
+                return Err(refused);
+            };
+            tracing::error!(workspace = %id, %refused,
+                "applied settings are set aside: the policy refuses them now; undo them, or apply others");
+            Ok(next)
+        })
+        .await
     }
 
     /// An update waits for others, and some of them wait for the disk: never on

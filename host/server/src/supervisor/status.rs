@@ -5,8 +5,10 @@ use reprieve_core::{
     incident::{Phase, Standing, Wish, WorkspaceState},
     judgement::RestartCause,
     ports::RestartHistory,
+    settings::Layer,
     time::{Millis, UnixMillis},
 };
+use reprieve_runtime::Who;
 use serde::Serialize;
 use url::Url;
 
@@ -157,6 +159,29 @@ impl Supervisor {
             blind_ms: live.blind_since.map(|since| since.age(now)),
             last_restart_ms: began.map(|at| at.age(now)),
             queue_depth,
+        }
+    }
+
+    /// Whose each workspace is, of all below a layer of settings, by name.
+    pub fn members_of(&self, layer: &Layer) -> Vec<Who> {
+        let workspaces = self.0.workspaces.read();
+        let is_below = |who: &&Who| match layer {
+            Layer::Fleet => true,
+            Layer::Tenant(tenant) => who.tenant == *tenant,
+            Layer::Workspace(workspace) => who.workspace == *workspace,
+        };
+        let all = workspaces.values().map(|workspace| &workspace.who);
+        let mut members: Vec<Who> = all.filter(is_below).cloned().collect();
+        members.sort_by(|a, b| a.workspace.cmp(&b.workspace));
+        members
+    }
+
+    /// How long these workspaces may be silent is asked of the generation in
+    /// force. Their silence counts on.
+    pub fn silence_limits_changed(&self, workspaces: &[Who]) {
+        let in_force = self.0.current.snapshot();
+        for who in workspaces {
+            self.0.ports.heartbeats.limit_silence(&who.workspace, in_force.silence_limit(who));
         }
     }
 

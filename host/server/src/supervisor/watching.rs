@@ -68,9 +68,11 @@ impl Supervisor {
         let workspace = Workspace::new(spec, live);
         let wanted = record.standing == Standing::Wanted;
         self.0.surroundings.wanted(&workspace.who, wanted, now);
+        self.0.workspaces.write().insert(workspace.id().clone(), Arc::clone(&workspace));
+        // Whoever changes settings from now on finds it among the workspaces; what
+        // was changed before is in force.
         let limit = self.0.current.snapshot().silence_limit(&workspace.who);
         self.0.ports.heartbeats.watch(workspace.id(), limit, now);
-        self.0.workspaces.write().insert(workspace.id().clone(), Arc::clone(&workspace));
         let is_watched = self.0.started.load(Ordering::Acquire);
         if wanted && record.stopped_with_host {
             let steps = workspace.live.lock().incident.wish(RestartCause::Operator, now).1;

@@ -41,10 +41,14 @@ use crate::{
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
-    policies::{self, BootOptions, Policies},
+    policies::{self, BootOptions, MakeFirst, Policies},
     proxy::{self, Deliverer, ProxyOptions},
     serve::{ServeOptions, serve},
-    store::{Retention, Store, StoreOptions},
+    settings::{
+        self, LiveSettings, SettingsParts,
+        files::{FileSettings, FolderCache},
+    },
+    store::{AllApplied, Retention, Store, StoreOptions},
     supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
     tls,
 };
@@ -86,6 +90,7 @@ impl std::fmt::Debug for HostOptions {
 #[derive(Debug)]
 pub struct Host {
     pub supervisor: Supervisor,
+    pub settings: LiveSettings,
     pub proxy: SocketAddr,
     pub admin: SocketAddr,
     pub policy: String,
@@ -127,18 +132,13 @@ impl Host {
         let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
 
+        let files = read_settings(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
-        let policies = boot(&config, policy, &state_dir, &clock).await?;
+        let store = Store::open(&state_dir, store_options(&config), Arc::clone(&clock)).await?;
+        let applied = store.settings.applied().await?;
+        let first = with_settings(&files, &applied);
+        let policies = boot(&config, policy, &state_dir, &clock, first).await?;
         let policy_name = policies.current().snapshot().policy().label().to_owned();
-        let store_options = StoreOptions {
-            queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
-            retention: Retention {
-                newest: config.decisions.capacity.get(),
-                max_age: config.decisions.retention.get(),
-            },
-            audit_max_age: config.admin.audit_retention.get(),
-        };
-        let store = Store::open(&state_dir, store_options, Arc::clone(&clock)).await?;
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
         let tokens = backends::tokens(&config, &key);
@@ -156,23 +156,28 @@ impl Host {
         let runners = runners.follow(&supervisor, configured, &key);
 
         let stop = CancellationToken::new();
+        let settings = LiveSettings::new(SettingsParts {
+            current: Arc::clone(policies.current()),
+            supervisor: supervisor.clone(),
+            store: Arc::clone(&store.settings),
+            clock: Arc::clone(&clock),
+            config: config.clone(),
+            files,
+            applied,
+        });
+        tokio::spawn(settings.clone().follow(stop.clone()));
         tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
         let admin_parts = AdminParts {
             supervisor: supervisor.clone(),
+            settings: settings.clone(),
             store: store.clone(),
             clock,
             hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,
             limits: admin_limits(&config),
             stop: stop.clone(),
         };
-        let proxy_options = proxy_options(&config);
-        let as_proxy = ServeOptions::from(&proxy_options);
-        let as_admin = ServeOptions {
-            max_connections: MAX_ADMIN_CONNECTIONS,
-            tls: admin_tls,
-            ..as_proxy.clone()
-        };
-        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options);
+        let (as_proxy, as_admin) = serve_options(&config, admin_tls);
+        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
         let listeners = [
             (proxy_listener, proxy_router, as_proxy),
             (admin_listener, admin::router(admin_parts), as_admin),
@@ -182,6 +187,7 @@ impl Host {
         });
         Ok(Self {
             supervisor,
+            settings,
             proxy: proxy_at,
             admin: admin_at,
             policy: policy_name,
@@ -222,6 +228,14 @@ impl Host {
     }
 }
 
+/// How callers are served, and how operators are.
+fn serve_options(config: &Config, admin_tls: Option<TlsAcceptor>) -> (ServeOptions, ServeOptions) {
+    let as_proxy = ServeOptions::from(&proxy_options(config));
+    let max_connections = MAX_ADMIN_CONNECTIONS;
+    let as_admin = ServeOptions { max_connections, tls: admin_tls, ..as_proxy.clone() };
+    (as_proxy, as_admin)
+}
+
 /// None: plain HTTP, which other machines reach only if the configuration takes
 /// that risk.
 fn admin_tls(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
@@ -257,24 +271,50 @@ async fn bind(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     })
 }
 
+async fn read_settings(config: &Config) -> anyhow::Result<FileSettings> {
+    let config = config.clone();
+    let read = move || FileSettings::read(&config, &mut FolderCache::default());
+    Ok(tokio::task::spawn_blocking(read).await.context("the settings could not be read")??)
+}
+
+/// Everybody's settings: what stands in files, and what was applied to an earlier
+/// run of this host.
+fn with_settings(files: &FileSettings, applied: &AllApplied) -> MakeFirst {
+    let (book, owners, applied) = (files.book.clone(), files.owners.clone(), applied.clone());
+    Arc::new(move |policy| {
+        let generation = Generation::new(1, policy, book.clone(), &owners)?;
+        Ok(settings::with_applied(generation, &applied, &owners))
+    })
+}
+
 /// The first policy: see [`policies::boot`].
 async fn boot(
     config: &Config,
     source: PolicySource,
     state_dir: &Path,
     clock: &Arc<dyn Clock>,
+    first: MakeFirst,
 ) -> anyhow::Result<Policies> {
-    let (book, owners) = (config.settings_book(), config.owners());
-    let first = move |policy| Generation::new(1, policy, book.clone(), &owners);
     let options = BootOptions {
         config: &config.policy,
         source,
         state_dir,
         cache_dir: state_dir.join(state_dir::CACHE),
         clock: Arc::clone(clock),
-        first: Arc::new(first),
+        first,
     };
     policies::boot(options).await
+}
+
+fn store_options(config: &Config) -> StoreOptions {
+    StoreOptions {
+        queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
+        retention: Retention {
+            newest: config.decisions.capacity.get(),
+            max_age: config.decisions.retention.get(),
+        },
+        audit_max_age: config.admin.audit_retention.get(),
+    }
 }
 
 fn ports(
