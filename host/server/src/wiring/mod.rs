@@ -147,10 +147,7 @@ impl Host {
         let runners = Runners::open(&site, &tokens, &base_url("http", proxy_at)?).await?;
         let ports = ports(&config, Arc::clone(&clock), &store, &runners.backends, wrap_probe);
         let supervisor = Supervisor::new(ports, Arc::clone(policies.current()), behaviour(&config));
-        for (id, workspace) in &config.workspaces {
-            let address = runners.processes.run(id).map(|run| run.address);
-            supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
-        }
+        take_on_configured(&supervisor, &config, &runners, &tokens).await?;
         supervisor.start(runtime_events).await;
         let configured = config.workspaces.keys().cloned().collect();
         let runners = runners.follow(&supervisor, configured, &key);
@@ -378,6 +375,19 @@ fn proxy_options(config: &Config) -> ProxyOptions {
         shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
         ..ProxyOptions::default()
     }
+}
+
+async fn take_on_configured(
+    supervisor: &Supervisor,
+    config: &Config,
+    runners: &Runners,
+    tokens: &BTreeMap<WorkspaceId, String>,
+) -> anyhow::Result<()> {
+    for (id, workspace) in &config.workspaces {
+        let address = runners.processes.run(id).map(|run| run.address);
+        supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
+    }
+    Ok(())
 }
 
 fn workspace_spec(
