@@ -47,6 +47,7 @@ impl Watched {
         let many = NonZeroU32::new(100_000).unwrap();
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
+            settings: stage.settings.clone(),
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: TOKEN.to_owned(),
