@@ -59,7 +59,7 @@ pub enum FilesRefused {
     #[error("{}: {message}; the files of tenants are called like acme.toml", file.display())]
     Name { file: PathBuf, message: String },
     #[error("{place}: is set at {other}, too; keep one of them")]
-    Twice { place: Place, other: Place },
+    Twice { place: Box<Place>, other: Box<Place> },
 }
 
 /// One tenant's file: keys at the top are the tenant's settings.
@@ -176,7 +176,8 @@ impl FileSettings {
         for (layer, part) in &file.parts {
             for key in part.settings.keys() {
                 if let Some(other) = self.place(layer, key) {
-                    return Err(FilesRefused::Twice { place: part.place(key), other });
+                    let (place, other) = (Box::new(part.place(key)), Box::new(other));
+                    return Err(FilesRefused::Twice { place, other });
                 }
             }
             if let Layer::Workspace(workspace) = layer {
