@@ -18,11 +18,13 @@ mod courier;
 pub mod engine;
 mod policies;
 mod program;
+mod python;
 mod runtime;
 mod stage;
 
 pub use courier::FakeCourier;
 pub use policies::{PolicyName, generation};
 pub use program::{Program, Running, reprieve};
+pub use python::venvs;
 pub use runtime::{FakeRuntime, Start};
 pub use stage::{Stage, StageOptions, ws};

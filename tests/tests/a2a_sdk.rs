@@ -5,7 +5,6 @@
 //! `REPRIEVE_VENVS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
-#![allow(clippy::print_stderr, reason = "says what it skips")]
 
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use reprieve_tests::reprieve;
+use reprieve_tests::{reprieve, venvs};
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
@@ -125,19 +124,6 @@ async fn card_status(proxy: &str) -> std::io::Result<String> {
 /// The binary that cargo built beside this test.
 fn script(name: &str) -> String {
     format!("{}/a2a/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
-/// None: this run has no Python environments, and says so.
-fn venvs() -> Option<PathBuf> {
-    let folder = std::env::var_os("REPRIEVE_VENVS").map(PathBuf::from);
-    assert!(
-        folder.is_some() || std::env::var_os("CI").is_none(),
-        "in CI nothing is skipped: run `cargo xtask test`"
-    );
-    if folder.is_none() {
-        eprintln!("skipped: REPRIEVE_VENVS is not set; `cargo xtask test` sets it");
-    }
-    folder
 }
 
 fn python(venvs: &Path, venv: &str) -> PathBuf {

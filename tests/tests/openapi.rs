@@ -4,14 +4,10 @@
 //! `cargo xtask test` sets up Python and names its folder in `REPRIEVE_VENVS`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
-#![allow(clippy::print_stderr, reason = "says what it skips")]
 
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use reprieve_tests::Program;
+use reprieve_tests::{Program, venvs};
 use tokio::{process::Command, time::timeout};
 
 /// For a run that hangs. Usually it takes less than a minute.
@@ -19,19 +15,6 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Of each route, and the same ones each time: they follow from the document.
 const EXAMPLES: &str = "20";
-
-/// None: this run has no Python environments, and says so.
-fn venvs() -> Option<PathBuf> {
-    let folder = std::env::var_os("REPRIEVE_VENVS").map(PathBuf::from);
-    assert!(
-        folder.is_some() || std::env::var_os("CI").is_none(),
-        "in CI nothing is skipped: run `cargo xtask test`"
-    );
-    if folder.is_none() {
-        eprintln!("skipped: REPRIEVE_VENVS is not set; `cargo xtask test` sets it");
-    }
-    folder
-}
 
 #[tokio::test]
 async fn no_request_brings_the_admin_api_down_or_to_say_what_it_does_not_document() {

@@ -6,6 +6,9 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_debug_implementations)]
 
+#[path = "support/settling.rs"]
+mod settling;
+
 use std::{
     sync::{
         Arc,
@@ -14,49 +17,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reprieve_core::{
-    evidence::{Answer, Life, Question, Sighting, Status},
-    judgement::{Attempt, Call, ForwardFailure, Trigger},
-    ports::Witness,
-    settings::SettingsBook,
-    time::{Millis, UnixMillis},
-};
+use reprieve_core::{ports::Witness, settings::SettingsBook};
 use reprieve_runtime::{Engine, EngineOptions, Generation, Limits, Owners, Policy, Who};
+
+use crate::settling::{CALL, Settling};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
 const EACH: usize = 4;
 const FOR: Duration = Duration::from_secs(5);
-
-const CALL: Call = Call::Judge {
-    trigger: Trigger::ForwardFailed(ForwardFailure::Refused),
-    attempt: Attempt { number: 0, since_first: Millis::ZERO },
-};
-
-struct Settling;
-
-#[async_trait::async_trait]
-impl Witness for Settling {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(1_000_000)
-    }
-
-    fn at_hand(&self, question: &Question, _: UnixMillis) -> Option<Answer> {
-        match question {
-            Question::CurrentLife => {
-                let began = Some(Millis(10_000));
-                Some(Answer::CurrentLife(Ok(Life { began, ..Life::default() })))
-            }
-            Question::Look => Some(Answer::Look(Ok(Sighting::bare(Status::Running)))),
-            Question::NewestBeat => Some(Answer::NewestBeat(Ok(None))),
-            _ => None,
-        }
-    }
-
-    async fn fetch(&self, question: &Question) -> Answer {
-        unreachable!("{question:?} is at hand")
-    }
-}
 
 fn told(policy: &Arc<Policy>, deed: Option<&str>) -> Arc<Generation> {
     let fleet = deed.map(|deed| ("do".to_owned(), deed.into()));

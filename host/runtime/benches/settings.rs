@@ -14,6 +14,9 @@
     reason = "a benchmark speaks to whoever runs it, and gives up by panicking"
 )]
 
+#[path = "support/settling.rs"]
+mod settling;
+
 use std::{
     hint::black_box,
     pin::pin,
@@ -23,43 +26,18 @@ use std::{
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use reprieve_core::{
-    evidence::{Answer, Life, Question},
     ids::TenantId,
-    judgement::{Attempt, Call, ForwardFailure, Trigger},
     ports::Witness,
     settings::{Layer, Settings, SettingsBook, Source},
-    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{
     Engine, EngineOptions, Generation, LayerChange, Limits, Owners, Policy, Who,
 };
 
+use crate::settling::{CALL, Settling};
+
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const TENANTS: usize = 10_000;
-
-const CALL: Call = Call::Judge {
-    trigger: Trigger::ForwardFailed(ForwardFailure::Refused),
-    attempt: Attempt { number: 0, since_first: Millis::ZERO },
-};
-
-/// Inside the settle window: the policy asks for the life alone.
-struct Settling;
-
-#[async_trait::async_trait]
-impl Witness for Settling {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(1_000_000)
-    }
-
-    fn at_hand(&self, _: &Question, _: UnixMillis) -> Option<Answer> {
-        let began = Some(Millis(10_000));
-        Some(Answer::CurrentLife(Ok(Life { began, ..Life::default() })))
-    }
-
-    async fn fetch(&self, question: &Question) -> Answer {
-        unreachable!("{question:?} is at hand")
-    }
-}
 
 fn tenant(number: usize) -> TenantId {
     format!("tenant-{number}").parse().expect("a name")

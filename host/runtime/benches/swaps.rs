@@ -6,6 +6,9 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_debug_implementations)]
 
+#[path = "support/settling.rs"]
+mod settling;
+
 use std::{
     sync::{
         Arc,
@@ -14,17 +17,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reprieve_core::{
-    evidence::{Answer, Life, Question},
-    judgement::{Attempt, Call, ForwardFailure, Trigger},
-    ports::Witness,
-    settings::SettingsBook,
-    time::{Millis, UnixMillis},
-};
+use reprieve_core::{ports::Witness, settings::SettingsBook};
 use reprieve_runtime::{
     Current, Engine, EngineOptions, Generation, Owners, Who,
     registry::{Candidate, Progress, Registry, Standards},
 };
+
+use crate::settling::{CALL, Settling};
 
 const POLICIES: [&[u8]; 2] = [
     include_bytes!("../../../policies/default.wasm"),
@@ -34,38 +33,6 @@ const JUDGES: usize = 8;
 const SWAP_EVERY: Duration = Duration::from_millis(50);
 const WITHOUT_SWAPS: Duration = Duration::from_secs(10);
 const WARM_UP_SWAPS: u32 = 100;
-
-const CALL: Call = Call::Judge {
-    trigger: Trigger::ForwardFailed(ForwardFailure::Refused),
-    attempt: Attempt { number: 0, since_first: Millis::ZERO },
-};
-
-/// Inside the settle window: one question, answered from memory.
-struct Settling;
-
-#[async_trait::async_trait]
-impl Witness for Settling {
-    fn now(&self) -> UnixMillis {
-        UnixMillis(1_000_000)
-    }
-
-    fn at_hand(&self, question: &Question, _: UnixMillis) -> Option<Answer> {
-        match question {
-            Question::CurrentLife => {
-                let began = Some(Millis(10_000));
-                Some(Answer::CurrentLife(Ok(Life { began, ..Life::default() })))
-            }
-            Question::Look => {
-                Some(Answer::Look(Err(reprieve_core::evidence::ProbeFault::TimedOut)))
-            }
-            _ => None,
-        }
-    }
-
-    async fn fetch(&self, question: &Question) -> Answer {
-        unreachable!("{question:?} is at hand")
-    }
-}
 
 fn candidate(bytes: &[u8]) -> Candidate {
     Candidate {

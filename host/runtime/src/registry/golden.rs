@@ -175,9 +175,18 @@ impl GoldenRow {
         Ok(Self { name: id.0, by, call, evidence: Evidence::Recorded(evidence), expected })
     }
 
-    /// The row's call and evidence, for whoever judges by other means.
+    /// What is put to the policy.
     pub const fn call(&self) -> Call {
         self.call
+    }
+
+    /// The settings that it is put by. None: those that are in force for the
+    /// workspace that the row names.
+    pub const fn settings(&self) -> Option<&Settings> {
+        match &self.by {
+            By::Settings(settings) => Some(settings),
+            By::Who(_) => None,
+        }
     }
 
     fn put(&self, generation: &Generation, who: &Who) -> Outcome {
@@ -191,7 +200,8 @@ impl GoldenRow {
         decided.outcome
     }
 
-    fn difference(&self, outcome: &Outcome) -> Option<String> {
+    /// How the outcome is another than the row says. None: it is not.
+    pub fn difference(&self, outcome: &Outcome) -> Option<String> {
         let (ruled, reason) = match outcome {
             Outcome::Judged { verdict, reason } => (Ruled::Verdict(*verdict), &reason.code),
             Outcome::Ruled { admission, reason } => (Ruled::Admission(*admission), &reason.code),
