@@ -125,7 +125,7 @@ pub enum Watch {
     /// Nothing.
     #[default]
     Off,
-    /// It is checked, and waits for `reprieve policy activate`.
+    /// It is checked, and does not come into force.
     Check,
     /// It is checked, and comes into force.
     Activate,
