@@ -6,8 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_debug_implementations)]
 
-#[path = "support/settling.rs"]
-mod settling;
+mod support;
 
 use std::{
     sync::{
@@ -20,7 +19,7 @@ use std::{
 use reprieve_core::{ports::Witness, settings::SettingsBook};
 use reprieve_runtime::{Engine, EngineOptions, Generation, Limits, Owners, Policy, Who};
 
-use crate::settling::{CALL, Settling};
+use crate::support::{CALL, Settling};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");

@@ -14,8 +14,7 @@
     reason = "a benchmark speaks to whoever runs it, and gives up by panicking"
 )]
 
-#[path = "support/settling.rs"]
-mod settling;
+mod support;
 
 use std::{
     hint::black_box,
@@ -34,7 +33,7 @@ use reprieve_runtime::{
     Engine, EngineOptions, Generation, LayerChange, Limits, Owners, Policy, Who,
 };
 
-use crate::settling::{CALL, Settling};
+use crate::support::{CALL, Settling};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const TENANTS: usize = 10_000;

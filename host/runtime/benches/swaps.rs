@@ -6,8 +6,7 @@
 
 #![allow(clippy::expect_used, clippy::print_stdout, missing_debug_implementations)]
 
-#[path = "support/settling.rs"]
-mod settling;
+mod support;
 
 use std::{
     sync::{
@@ -23,7 +22,7 @@ use reprieve_runtime::{
     registry::{Candidate, Progress, Registry, Standards},
 };
 
-use crate::settling::{CALL, Settling};
+use crate::support::{CALL, Settling};
 
 const POLICIES: [&[u8]; 2] = [
     include_bytes!("../../../policies/default.wasm"),
