@@ -19,7 +19,7 @@ use std::{
 use reprieve_core::{ports::Witness, settings::SettingsBook};
 use reprieve_runtime::{Engine, EngineOptions, Generation, Limits, Owners, Policy, Who};
 
-use crate::support::{CALL, Settling};
+use crate::support::{CALL, Settling, is_wanted};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
@@ -101,6 +101,9 @@ async fn run() {
 }
 
 fn main() {
+    if !is_wanted("hostile") {
+        return;
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(run());
 }

@@ -22,7 +22,7 @@ use reprieve_runtime::{
     registry::{Candidate, Progress, Registry, Standards},
 };
 
-use crate::support::{CALL, Settling};
+use crate::support::{CALL, Settling, is_wanted};
 
 const POLICIES: [&[u8]; 2] = [
     include_bytes!("../../../policies/default.wasm"),
@@ -197,6 +197,9 @@ async fn run(swaps: u32) {
 }
 
 fn main() {
+    if !is_wanted("swaps") {
+        return;
+    }
     let swaps = std::env::args().filter_map(|argument| argument.parse().ok()).next();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.expect("a runtime").block_on(run(swaps.unwrap_or(1_000)));

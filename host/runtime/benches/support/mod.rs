@@ -1,4 +1,5 @@
-//! A failed forward of a workspace that settles: what benchmarks judge.
+//! What benchmarks share: a failed forward of a workspace that settles, and whether
+//! they are meant.
 
 use reprieve_core::{
     evidence::{Answer, Life, ProbeFault, Question},
@@ -37,4 +38,11 @@ impl Witness for Settling {
     async fn fetch(&self, question: &Question) -> Answer {
         unreachable!("{question:?} is at hand")
     }
+}
+
+/// Whether `cargo xtask bench FILTER` means a benchmark of that name.
+#[allow(dead_code, reason = "a benchmark on criterion is filtered by it")]
+pub(crate) fn is_wanted(name: &str) -> bool {
+    let is_filter = |arg: &String| !arg.starts_with('-') && arg.parse::<u32>().is_err();
+    std::env::args().skip(1).find(is_filter).is_none_or(|filter| name.contains(&filter))
 }
