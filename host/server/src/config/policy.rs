@@ -52,10 +52,13 @@ impl PolicySource {
 
     /// The built-in policy of that name, else the file.
     pub fn named(wanted: &Path) -> Self {
-        match BUILT_IN.iter().find(|(name, _)| Path::new(name) == wanted) {
-            Some(policy) => Self::built_in(*policy),
-            None => Self::File(wanted.to_owned()),
-        }
+        let built_in = wanted.to_str().and_then(Self::of_built_in);
+        built_in.unwrap_or_else(|| Self::File(wanted.to_owned()))
+    }
+
+    /// The built-in policy of that name.
+    pub fn of_built_in(name: &str) -> Option<Self> {
+        BUILT_IN.iter().find(|(known, _)| *known == name).map(|policy| Self::built_in(*policy))
     }
 
     /// What messages call it.
