@@ -23,7 +23,7 @@ mod runtime;
 mod stage;
 
 pub use courier::FakeCourier;
-pub use policies::{PolicyName, generation};
+pub use policies::{PolicyName, generation, policies_in};
 pub use program::{Program, Running, reprieve};
 pub use python::venvs;
 pub use runtime::{FakeRuntime, Start};

@@ -169,6 +169,7 @@ impl Host {
         let admin_parts = AdminParts {
             supervisor: supervisor.clone(),
             settings: settings.clone(),
+            policies: policies.clone(),
             store: store.clone(),
             clock,
             hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,
