@@ -16,6 +16,7 @@
 pub mod control_plane;
 mod courier;
 pub mod engine;
+pub mod page;
 mod policies;
 mod program;
 mod python;

@@ -23,8 +23,8 @@ pub struct PolicyConfig {
     /// A policy component, relative to this file, or the name of a built-in
     /// policy. Default: the built-in policy `default`.
     pub file: Option<PathBuf>,
-    /// A folder of components (`*.wasm`), relative to this file, that can be
-    /// loaded by name.
+    /// A folder of components (`*.wasm`), relative to this file: for `watch`, and
+    /// for `reprieve policy load NAME`.
     pub folder: Option<PathBuf>,
     /// What happens when `file` changes, or a newer component comes into
     /// `folder`: nothing, it is checked and waits to be activated, or it is
