@@ -58,8 +58,8 @@ pub struct Candidate {
     pub bytes: Vec<u8>,
     /// What it must be, if that is known.
     pub expected: Option<Digest>,
-    /// The text of its `.minisig` file.
-    pub signature: Option<String>,
+    /// What its signature file holds: see [`check_signature`].
+    pub signature: Option<Vec<u8>>,
     /// It came with the program, and is as trusted as that.
     pub built_in: bool,
 }

@@ -78,7 +78,8 @@ pub(super) fn routes(api: Api) -> Api {
             .header(
                 SIGNATURE,
                 BASE64_PATTERN,
-                "A detached signature: the .minisig file that `minisign -S` writes, in base64.",
+                "A detached signature, in base64: the .minisig file that `minisign -S` writes, \
+                 or the 64 bytes of an Ed25519 signature.",
             )
             .bytes(WASM, MAX_COMPONENT_BYTES)
             .answers::<PolicyLoaded>(StatusCode::OK, "It waits to be activated.")

@@ -33,8 +33,8 @@ pub struct PolicyConfig {
     /// Take no component without a signature by one of `keys`. Built-in policies
     /// need none.
     pub require_signature: bool,
-    /// Public keys of minisign. A signature that is there must be by one of them,
-    /// whether one is required or not.
+    /// Public keys: minisign's, or `ed25519:` and a plain one in base64. A signature
+    /// that is there must be by one of them, whether one is required or not.
     pub keys: Vec<String>,
     /// Judgements that a policy must give before it comes into force: a table in
     /// the form of `policy/tests/judgements.toml`, or decisions as `reprieve

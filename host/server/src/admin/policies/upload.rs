@@ -19,7 +19,8 @@ use crate::admin::{
 /// The media type of a component.
 pub(super) const WASM: &str = "application/wasm";
 
-/// The header that holds a signature file, which has line feeds: hence base64.
+/// The header that holds a signature file, which has line feeds or is no text at
+/// all: hence base64.
 pub(super) const SIGNATURE: &str = "reprieve-signature";
 
 /// RFC 4648, with padding.
@@ -35,8 +36,8 @@ const COME_BACK_AFTER: Duration = Duration::from_secs(5);
 /// What was uploaded.
 pub(super) struct Upload {
     pub(super) bytes: Bytes,
-    /// The text of the signature file.
-    pub(super) signature: Option<String>,
+    /// What the signature file holds.
+    pub(super) signature: Option<Vec<u8>>,
     /// Among those who upload. Held for as long as the bytes are.
     pub(super) place: OwnedSemaphorePermit,
 }
@@ -87,20 +88,18 @@ fn too_large() -> Problem {
 }
 
 /// Whether it is a signature is the registry's to say.
-fn signature(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+fn signature(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Problem> {
     let Some(value) = headers.get(SIGNATURE) else { return Ok(None) };
     let wrong = |message: String| {
         let flaws = vec![Flaw { path: SIGNATURE.to_owned(), message }];
         Problem::invalid("the signature cannot be read", flaws)
     };
-    let text = BASE64_STANDARD.decode(value.as_bytes());
-    let text = text.map_err(|error| wrong(format!("is no base64: {error}")))?;
-    if text.len() > MAX_SIGNATURE_BYTES {
-        let bytes = text.len();
-        return Err(wrong(format!("has {bytes} bytes; {MAX_SIGNATURE_BYTES} are allowed")));
+    let signature = BASE64_STANDARD.decode(value.as_bytes());
+    let signature = signature.map_err(|error| wrong(format!("is no base64: {error}")))?;
+    match signature.len() {
+        0..=MAX_SIGNATURE_BYTES => Ok(Some(signature)),
+        bytes => Err(wrong(format!("has {bytes} bytes; {MAX_SIGNATURE_BYTES} are allowed"))),
     }
-    let text = String::from_utf8(text);
-    text.map(Some).map_err(|_| wrong("is no text; it is the .minisig file in base64".to_owned()))
 }
 
 #[cfg(test)]
@@ -137,12 +136,11 @@ mod tests {
             ("two lines", Some("dW50cnVzdGVkCnNpZw=="), Some(Some("untrusted\nsig"))),
             ("empty", Some(""), Some(Some(""))),
             ("no base64", Some("untrusted comment"), None),
-            ("no text", Some("/w=="), None),
             ("too long", Some(&*long), None),
         ] {
             let pairs: Vec<_> = value.into_iter().map(|value| (SIGNATURE, value)).collect();
             let read = signature(&headers(&pairs)).ok();
-            let expected = expected.map(|text| text.map(str::to_owned));
+            let expected = expected.map(|text| text.map(|text: &str| text.as_bytes().to_vec()));
             assert_eq!(read, expected, "{case}");
         }
     }

@@ -29,8 +29,8 @@ pub(super) struct InspectArgs {
     #[arg(value_name = "FILE|NAME")]
     policy: PathBuf,
 
-    /// A public key of minisign that you trust: the signature in `FILE.minisig`
-    /// is checked with it.
+    /// A public key of minisign that you trust, or `ed25519:` and a plain one: the
+    /// signature in FILE.minisig or FILE.ed25519 is checked with it.
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<String>,
 

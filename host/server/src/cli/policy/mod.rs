@@ -56,7 +56,8 @@ enum PolicyCommand {
     /// compiles, starts, takes everybody's settings and rules as the golden table
     /// says.
     #[command(after_help = "\
-What is a file here is uploaded, with FILE.minisig if that lies beside it. Another
+What is a file here is uploaded, with the signature in FILE.minisig (or the plain one
+in FILE.ed25519) if there is one. Another
 name is that of a component in the host's own `policy.folder`. `default` and the
 other built-in policies are the host's own; ./default is a file.
 
@@ -98,7 +99,7 @@ struct LoadArgs {
     /// A component file, or the name of a component at the host.
     #[arg(value_name = "FILE|NAME")]
     policy: PathBuf,
-    /// A detached signature of FILE. Default: FILE.minisig, if there is one.
+    /// A detached signature of FILE. Default: FILE.minisig, FILE.ed25519, or none.
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
     /// Put it in force, too, if nobody changes the policy meanwhile.

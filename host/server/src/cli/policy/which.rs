@@ -1,19 +1,17 @@
 //! Which component somebody means: a file here, a name at the host, a digest.
 
-use std::{
-    collections::BTreeMap,
-    fs::File,
-    io::{self, Read as _},
-    path::Path,
-};
+use std::{collections::BTreeMap, path::Path};
 
 use reprieve_runtime::{
     MAX_COMPONENT_BYTES,
-    registry::{Candidate, MAX_SIGNATURE_BYTES, Refused},
+    registry::{Candidate, Refused},
 };
 use serde_json::Value;
 
-use crate::{cli::output::UsageError, config::policy::PolicySource};
+use crate::{
+    cli::output::UsageError,
+    config::policy::{PolicySource, signature_in},
+};
 
 /// The shortest beginning of a digest that is taken for one.
 const MIN_DIGEST_DIGITS: usize = 4;
@@ -54,24 +52,9 @@ fn read(file: &Path, signature: Option<&Path>) -> Result<Candidate, UsageError> 
         return Err(UsageError::of(Refused::Oversized { what, limit: MAX_COMPONENT_BYTES }));
     }
     if let Some(signature) = signature {
-        let what = || format!("the signature {}", signature.display());
-        let text = text_of(signature)
-            .map_err(|source| UsageError::of(Refused::Unreadable { what: what(), source }))?;
-        if text.len() > MAX_SIGNATURE_BYTES {
-            let limit = MAX_SIGNATURE_BYTES;
-            return Err(UsageError::of(Refused::Oversized { what: what(), limit }));
-        }
-        candidate.signature = Some(text);
+        candidate.signature = Some(signature_in(signature).map_err(UsageError::of)?);
     }
     Ok(candidate)
-}
-
-/// No more of it than tells that it is too long.
-fn text_of(file: &Path) -> io::Result<String> {
-    let limit = u64::try_from(MAX_SIGNATURE_BYTES).unwrap_or(u64::MAX);
-    let mut text = String::new();
-    File::open(file)?.take(limit.saturating_add(1)).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// The digest of one that the host keeps, by `policies` as it tells of them.
@@ -181,10 +164,9 @@ mod tests {
         };
         assert_eq!(signature(None), None);
         fs::write(dir.path().join("policy.wasm.minisig"), "beside").unwrap();
-        assert_eq!(signature(None).as_deref(), Some("beside"));
-        assert_eq!(signature(Some(&ours)).as_deref(), Some("ours"));
-        fs::write(&ours, vec![b'x'; MAX_SIGNATURE_BYTES + 1]).unwrap();
-        assert!(wanted(&file, Some(&ours)).is_err());
+        assert_eq!(signature(None).as_deref(), Some(&b"beside"[..]));
+        assert_eq!(signature(Some(&ours)).as_deref(), Some(&b"ours"[..]));
+        assert!(wanted(&file, Some(&dir.path().join("theirs"))).is_err());
     }
 
     #[test]
