@@ -42,8 +42,7 @@ impl Shared {
                 if slot.note(&container, None) {
                     self.keep_soon(&slot);
                 }
-                let sighting = slot.unless_restarting(container.look.sighting);
-                Ok(Look { sighting, mark: container.look.mark })
+                Ok(slot.in_context(container.look, self.clock.now()))
             }
             Ok(Seen::Gone) => Ok(slot.missing(self.clock.now())),
             Err(failure) => Err(failure.as_fault()),

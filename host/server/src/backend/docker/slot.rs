@@ -41,6 +41,9 @@ struct Known {
     told: Option<Told>,
     /// How its newest run ended, by the event stream.
     end: Option<End>,
+    /// When that end was first known of. The daemon writes it down some
+    /// milliseconds after the process is gone, which is no other end.
+    end_known_since: Option<UnixMillis>,
     /// Some process of its newest run was killed for want of memory.
     wanted_memory: bool,
     /// Whose first process is being watched.
@@ -99,6 +102,7 @@ impl Slot {
                 runs: false,
                 told: None,
                 end: None,
+                end_known_since: None,
                 wanted_memory: false,
                 watched: None,
                 removed: None,
@@ -144,6 +148,7 @@ impl Slot {
         }
         if another_run {
             known.end = None;
+            known.end_known_since = None;
             known.wanted_memory = false;
             let began = container.mark().and_then(began_nanos);
             if let Some(ended) = &mut known.ended_by_us
@@ -170,8 +175,10 @@ impl Slot {
         if known.is_old_news(of, at_nanos) {
             return false;
         }
+        let at = millis(at_nanos);
         let by_hand = known.end.is_some_and(|end| end.by_hand);
-        known.end = Some(End { at: millis(at_nanos), by_hand });
+        known.end = Some(End { at, by_hand });
+        known.end_known_since = Some(known.end_known_since.map_or(at, |since| since.min(at)));
         known.runs = false;
         if let Some(told) = &mut known.told {
             told.runs = false;
@@ -273,9 +280,16 @@ impl Slot {
         Look { sighting: known.unless_restarting(sighting), mark: known.record.mark.clone() }
     }
 
-    /// In the 200 ms between the two runs of a restart there is none to be seen.
-    pub(super) fn unless_restarting(&self, sighting: Sighting) -> Sighting {
-        self.known.lock().unless_restarting(sighting)
+    /// What a look at its container is, with what else is known of its newest run.
+    pub(super) fn in_context(&self, look: Look, now: UnixMillis) -> Look {
+        let known = self.known.lock();
+        let mut sighting = known.unless_restarting(look.sighting);
+        if let (Some(ended), Some(since)) = (sighting.ended, known.end_known_since)
+            && look.mark == known.record.mark
+        {
+            sighting.ended = Some(ended.max(since.age(now)));
+        }
+        Look { sighting, ..look }
     }
 
     /// An order of ours is about to end the run, if one runs.
@@ -308,6 +322,7 @@ impl Known {
         self.record.container != *of || began.is_some_and(|began| at_nanos < began)
     }
 
+    /// In the 200 ms between the two runs of a restart there is none to be seen.
     fn unless_restarting(&self, sighting: Sighting) -> Sighting {
         if self.is_restarting && sighting.status.is_down() {
             Sighting::bare(Status::Restarting)
