@@ -16,6 +16,7 @@
 pub mod control_plane;
 mod courier;
 pub mod engine;
+pub mod page;
 mod policies;
 mod program;
 mod python;
@@ -23,7 +24,7 @@ mod runtime;
 mod stage;
 
 pub use courier::FakeCourier;
-pub use policies::{PolicyName, generation};
+pub use policies::{PolicyName, generation, policies_in};
 pub use program::{Program, Running, reprieve};
 pub use python::venvs;
 pub use runtime::{FakeRuntime, Start};

@@ -1,14 +1,24 @@
-//! The built components, compiled once per test program.
+//! The built components, compiled once per test program; and policies of hosts that
+//! replace them.
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
 
 use parking_lot::Mutex;
-use reprieve_core::settings::SettingsBook;
+use reprieve_core::{settings::SettingsBook, time::Millis};
 use reprieve_runtime::{Engine, EngineOptions, Generation, Limits, Owners, Policy};
+use reprieve_server::{
+    clock::HostClock,
+    config::{PolicyConfig, policy::PolicySource, units::Length},
+    policies::{BootOptions, Policies, boot},
+};
+
+/// Tests share two cores: a judgement that was preempted is no fault of the
+/// policy's.
+const GUEST_DEADLINE: Millis = Millis::from_secs(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PolicyName {
@@ -35,10 +45,8 @@ impl PolicyName {
         let mut loaded = LOADED.lock();
         let policy = loaded.entry(self).or_insert_with(|| {
             let bytes = std::fs::read(self.file()).expect("built by `cargo xtask policies`");
-            // Tests share two cores: a judgement that was preempted is no fault
-            // of the policy's.
             let limits =
-                Limits { guest_deadline: std::time::Duration::from_secs(5), ..Limits::default() };
+                Limits { guest_deadline: GUEST_DEADLINE.as_duration(), ..Limits::default() };
             ENGINE.load(&bytes, limits).expect("a committed component loads")
         });
         Arc::clone(policy)
@@ -48,4 +56,22 @@ impl PolicyName {
 /// The first generation of a host with that policy.
 pub fn generation(policy: PolicyName, settings: SettingsBook) -> Generation {
     Generation::new(1, policy.load(), settings, &Owners::new()).expect("settings are accepted")
+}
+
+/// The policies of a host that begins with the default one and keeps its state in a
+/// folder. `folder` in it, if there is one, is `policy.folder`.
+pub async fn policies_in(state: &Path) -> Policies {
+    let mut config = PolicyConfig { folder: Some(state.join("folder")), ..Default::default() };
+    config.limits.guest_deadline = Length::clamped(GUEST_DEADLINE);
+    let options = BootOptions {
+        config: &config,
+        source: PolicySource::named(Path::new("default")),
+        state_dir: state,
+        cache_dir: state.join("cache"),
+        clock: Arc::new(HostClock::start()),
+        first: Arc::new(|policy| {
+            Generation::new(1, policy, SettingsBook::default(), &Owners::new())
+        }),
+    };
+    boot(options).await.expect("the default policy begins")
 }

@@ -37,6 +37,8 @@ pub struct StageOptions {
     /// Does the runtime report when a run ended?
     pub reports_ends: bool,
     pub settings: SettingsBook,
+    /// What judges, if it was made elsewhere; `policy` and `settings` are its then.
+    pub current: Option<Arc<Current>>,
     /// Whose files are followed.
     pub config: Config,
     /// Who depends on whom.
@@ -52,6 +54,7 @@ impl Default for StageOptions {
             boot: Millis(500),
             reports_ends: false,
             settings: SettingsBook::default(),
+            current: None,
             config: Config::default(),
             depends_on: Vec::new(),
         }
@@ -105,7 +108,9 @@ impl Stage {
             records: store.workspaces.clone(),
             courier: courier.clone(),
         };
-        let current = Arc::new(Current::new(generation(options.policy, options.settings)));
+        let (policy, book) = (options.policy, options.settings);
+        let made = || Arc::new(Current::new(generation(policy, book)));
+        let current = options.current.unwrap_or_else(made);
         let behaviour = SupervisorOptions { jitter_per_mille: || 1_000, ..Default::default() };
         let supervisor = Supervisor::new(ports, Arc::clone(&current), behaviour);
         let settings = LiveSettings::new(SettingsParts {

@@ -8,6 +8,7 @@ use std::{
     fs,
     num::NonZeroU32,
     path::PathBuf,
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,8 +21,13 @@ use reprieve_core::{
     evidence::ProbeFault,
     judgement::{ForwardFailure, RestartCause},
 };
-use reprieve_server::admin::{self, AdminLimits, AdminParts};
-use reprieve_tests::{Stage, StageOptions, ws};
+use reprieve_runtime::registry::Candidate;
+use reprieve_server::{
+    admin::{self, AdminLimits, AdminParts},
+    policies::{ALERTS, Actor, Policies},
+};
+use reprieve_tests::{Stage, StageOptions, policies_in, ws};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
@@ -32,7 +38,10 @@ const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 
 struct Watched {
     stage: Stage,
+    policies: Policies,
     router: Router,
+    /// The host's state, as far as it is not in memory.
+    _folder: TempDir,
 }
 
 /// By name and labels, as written.
@@ -43,18 +52,23 @@ type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 impl Watched {
     async fn new() -> Self {
-        let stage = Stage::set(StageOptions { workspaces: 2, ..StageOptions::default() }).await;
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies_in(folder.path()).await;
+        let current = Some(Arc::clone(policies.current()));
+        let options = StageOptions { workspaces: 2, current, ..StageOptions::default() };
+        let stage = Stage::set(options).await;
         let many = NonZeroU32::new(100_000).unwrap();
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
+            policies: policies.clone(),
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: TOKEN.to_owned(),
             limits: AdminLimits { requests_per_second: many, failures_per_minute: many },
             stop: CancellationToken::new(),
         });
-        Self { stage, router }
+        Self { stage, policies, router, _folder: folder }
     }
 
     async fn scrape(&self) -> Scrape {
@@ -174,6 +188,46 @@ async fn what_happens_shows_in_the_metrics() {
     let counts = host.stage.supervisor.tally().counts();
     let judged: u64 = counts.verdicts.values().sum();
     assert_eq!(after.sum("reprieve_decisions_total", &[]), judged as f64, "one book of counts");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_is_wanted_and_does_not_judge_is_an_alert() {
+    let host = Watched::new().await;
+    let alerts = async |code: &str| {
+        let scrape = host.scrape().await;
+        scrape.sum("reprieve_alerts", &[("alert", code)])
+    };
+    for code in ALERTS {
+        assert_eq!(alerts(code).await, 0.0, "{code}: nothing is wrong");
+    }
+    let (source, bytes) = ("uploaded".to_owned(), b"oh no".to_vec());
+    let candidate = Candidate { source, bytes, expected: None, signature: None, built_in: false };
+    let actor = Actor { by: "ana".to_owned(), why: String::new() };
+    host.policies.load(candidate, &actor).await.unwrap_err();
+    assert_eq!(alerts("policy-not-as-configured").await, 1.0);
+    // What judges is what is wanted again.
+    let judges = host.policies.status().active.unwrap().component;
+    host.policies.activate(judges, &actor, None).await.unwrap();
+    assert_eq!(alerts("policy-not-as-configured").await, 0.0);
+}
+
+#[test]
+fn every_alert_is_documented_and_has_a_rule() {
+    let (document, rules) = (file("metrics.md"), file("examples/observability/alerts.yml"));
+    let matchers = Regex::new(r#"reprieve_alerts\{alert(=~?)"([^"]+)"\}"#).unwrap();
+    let matchers: Vec<_> = matchers
+        .captures_iter(&rules)
+        .map(|found| match &found[1] {
+            "=~" => format!("^(?:{})$", &found[2]),
+            _ => format!("^{}$", regex::escape(&found[2])),
+        })
+        .map(|matcher| Regex::new(&matcher).unwrap())
+        .collect();
+    for code in ALERTS.into_iter().chain(["blindness"]) {
+        assert!(document.contains(&format!("`{code}`")), "{code} in docs/metrics.md");
+        let rules = matchers.iter().filter(|matcher| matcher.is_match(code)).count();
+        assert_eq!(rules, 1, "{code}: one rule of alerts.yml asks for it");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,15 +6,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 #![allow(clippy::print_stderr, reason = "tells the seed")]
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
+use http::{Method, StatusCode};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use reprieve_core::ids::Digest;
 use reprieve_tests::Program;
-use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep_until, timeout};
 
 const KILLS: u32 = 50;
+const KILLS_BY_REQUEST: u32 = 25;
 const POLICIES: [&[u8]; 2] = [
     include_bytes!("../../policies/default.wasm"),
     include_bytes!("../../policies/count-debounce.wasm"),
@@ -40,12 +42,16 @@ fn in_force(folder: &Path) -> Result<Digest, String> {
     if Digest::of(&kept) == active { Ok(active) } else { Err(format!("{active} is damaged")) }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_kills_in_the_middle_of_an_activation_leave_the_old_policy_or_the_new() {
+fn dice() -> StdRng {
     let seed = std::env::var("REPRIEVE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(rand::random::<u64>);
     eprintln!("REPRIEVE_SEED={seed}");
-    let mut dice = StdRng::seed_from_u64(seed);
+    StdRng::seed_from_u64(seed)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_kills_in_the_middle_of_an_activation_leave_the_old_policy_or_the_new() {
+    let mut dice = dice();
     let program = Program::new("[policy]\nfile = \"policy.wasm\"\nwatch = \"activate\"\n");
     put(program.folder(), POLICIES[0]);
     let mut changes = 0;
@@ -66,4 +72,45 @@ async fn fifty_kills_in_the_middle_of_an_activation_leave_the_old_policy_or_the_
     let host = program.start();
     program.until_up().await;
     host.end().await;
+}
+
+/// None: the host was killed before it answered.
+async fn activate(program: Arc<Program>, component: Digest) -> Option<StatusCode> {
+    let body = json!({"component": component.to_string(), "why": "a test"});
+    let answer = program.ask_operator(Method::POST, "policies/activate", Some("*"), &body);
+    Some(answer.await?.0)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activation_that_was_answered_outlives_a_kill() {
+    let mut dice = dice();
+    let program = Arc::new(Program::new(""));
+    let names = ["default", "count-debounce"];
+    let (mut expected, mut answered) = (vec![Digest::of(POLICIES[0])], 0);
+    for kill in 0..KILLS_BY_REQUEST {
+        let mut host = program.start();
+        program.until_up().await;
+        let found = in_force(program.folder()).unwrap_or_else(|why| panic!("kill {kill}: {why}"));
+        assert!(expected.contains(&found), "kill {kill}: {found} instead of one of {expected:?}");
+        let other = usize::from(found == Digest::of(POLICIES[0]));
+        let wanted = Digest::of(POLICIES[other]);
+        let body = json!({"name": names[other]});
+        let loaded = program.ask_operator(Method::POST, "policies/load", None, &body).await;
+        assert_eq!(loaded.unwrap().0, StatusCode::OK, "kill {kill}");
+        let activating = tokio::spawn(activate(Arc::clone(&program), wanted));
+        // On a busy machine nothing else may be answered in time.
+        let latest_ms = if kill % 5 == 0 { 60_000 } else { dice.random_range(0..40) };
+        let answer = timeout(Duration::from_millis(latest_ms), activating).await;
+        host.kill().await;
+        expected = match answer {
+            Ok(answer) => {
+                assert_eq!(answer.unwrap(), Some(StatusCode::OK), "kill {kill}");
+                answered += 1;
+                vec![wanted]
+            }
+            // Under way, or done and its answer was too late.
+            Err(_elapsed) => vec![found, wanted],
+        };
+    }
+    assert!(answered >= KILLS_BY_REQUEST / 5, "only {answered} were answered");
 }

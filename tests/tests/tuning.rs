@@ -3,56 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
-use std::process::Stdio;
-
 use http::Method;
-use reprieve_tests::{Program, reprieve};
+use reprieve_tests::{Program, page};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 const PAGE: &str = include_str!("../../docs/tuning.md");
 
 const CONFIG: &str = "[workspaces.ws-1]\ntenant = \"acme\"\ncommand = [\"{reprieve}\", \"agent\"]\n\
     stop_grace = \"1s\"\n";
-
-/// The commands in the console blocks, each with the exit code that its comment
-/// promises.
-fn commands() -> Vec<(String, i32)> {
-    let mut within = false;
-    let mut commands = Vec::new();
-    for line in PAGE.lines() {
-        match line {
-            "```console" => within = true,
-            "```" => within = false,
-            _ if within => {
-                let line = line.strip_prefix("$ ").expect("a command");
-                let (command, comment) = line.split_once(" # ").unwrap_or((line, ""));
-                let code =
-                    comment.strip_prefix("exits with ").map_or(0, |code| code.parse().unwrap());
-                commands.push((command.trim().to_owned(), code));
-            }
-            _ => {}
-        }
-    }
-    commands
-}
-
-/// As a shell would run it, with the program of this build and the host's folder.
-async fn run(program: &Program, command: &str) -> (i32, String) {
-    let arguments = command.strip_prefix("reprieve ").expect("the page speaks of one program");
-    let line = format!("exec \"$REPRIEVE\" {arguments}");
-    let output = Command::new("sh")
-        .args(["-c", &line])
-        .env("REPRIEVE", reprieve())
-        .env("REPRIEVE_CONFIG", program.folder().join("reprieve.toml"))
-        .env("REPRIEVE_STATE_DIR", program.folder())
-        .stdin(Stdio::null())
-        .output()
-        .await
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(told).unwrap())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_of_the_tuning_page_runs() {
@@ -60,7 +18,7 @@ async fn every_command_of_the_tuning_page_runs() {
     let host = program.start();
     program.until_up().await;
     // Something to explain: the workspace is started, and judged.
-    let judged = || async { run(&program, "reprieve explain last").await.0 == 0 };
+    let judged = || async { program.run_command("reprieve explain last").await.0 == 0 };
     let poke = json!({"method": "message/send"});
     program.send(Method::POST, "ws-1/a2a", &poke).await;
     program.until("a decision is on record", judged).await;
@@ -71,11 +29,11 @@ async fn every_command_of_the_tuning_page_runs() {
         let settings = shown["settings"].as_array().unwrap().clone();
         settings.into_iter().find(|own| own["key"] == "settle").unwrap()
     };
-    let commands = commands();
+    let commands = page::commands(PAGE);
     assert!(commands.len() > 10, "{commands:?}");
-    for (command, expected) in commands {
-        let (code, told) = run(&program, &command).await;
-        assert_eq!(code, expected, "{command}: {told}");
+    for page::PageCommand { line: command, exit_code } in commands {
+        let (code, told) = program.run_command(&command).await;
+        assert_eq!(code, exit_code, "{command}: {told}");
         let (value, part) = if command.contains("apply acme settle=90s") {
             ("90s", "In force from the next decision on")
         } else if command.contains("undo") {

@@ -124,7 +124,7 @@ async fn each_step_refuses_what_is_its_own_and_what_judges_stays() {
         (
             "garbage for a signature",
             normal(),
-            Candidate { signature: Some("garbage".to_owned()), ..candidate(UNRULY) },
+            Candidate { signature: Some(b"garbage".to_vec()), ..candidate(UNRULY) },
             Step::Signature,
         ),
         ("no component", normal(), candidate(b"(component)"), Step::Imports),

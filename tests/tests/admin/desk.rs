@@ -1,6 +1,6 @@
 //! A fleet with an admin API in front of it, asked without a network.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{Router, body::Body};
 use futures::FutureExt as _;
@@ -14,8 +14,9 @@ use reprieve_server::{
     admin::{self, AdminLimits, AdminParts},
     store::TokenRecord,
 };
-use reprieve_tests::{Stage, StageOptions};
+use reprieve_tests::{Stage, StageOptions, policies_in};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
@@ -27,6 +28,8 @@ pub(crate) const TENANT: &str = "acme";
 
 pub(crate) struct Desk {
     pub(crate) stage: Stage,
+    /// The host's state, as far as it is not in memory.
+    pub(crate) folder: TempDir,
     router: Router,
 }
 
@@ -47,17 +50,21 @@ impl Desk {
     }
 
     pub(crate) async fn with(limits: AdminLimits) -> Self {
-        let stage = Stage::set(StageOptions::default()).await;
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies_in(folder.path()).await;
+        let current = Some(Arc::clone(policies.current()));
+        let stage = Stage::set(StageOptions { current, ..StageOptions::default() }).await;
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
+            policies,
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: HOSTS_OWN.to_owned(),
             limits,
             stop: CancellationToken::new(),
         });
-        Self { stage, router }
+        Self { stage, folder, router }
     }
 
     /// A token of that role, for these tenants; none: for all.
@@ -145,6 +152,18 @@ impl Desk {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        self.send(method, path, token, headers, Body::from(body.to_owned())).await
+    }
+
+    /// The same with any body.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: Body,
+    ) -> Answer {
         let mut request = Request::builder().method(method).uri(format!("/admin/v1{path}"));
         if let Some(token) = token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
@@ -152,7 +171,7 @@ impl Desk {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let request = request.body(body).unwrap();
         let answer = self.router.clone().call(request).await.unwrap();
         let (parts, body) = answer.into_parts();
         let kind = parts.headers.get(header::CONTENT_TYPE);

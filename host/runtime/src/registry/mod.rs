@@ -23,7 +23,9 @@ pub use self::{
     },
     steps::{Passage, Progress, Step, StepFailed, StepTaken},
 };
-use crate::{Current, Engine, Generation, GenerationRefused, LoadFailure, Policy, Terms};
+use crate::{
+    Compiled, Current, Engine, Examined, Generation, GenerationRefused, LoadFailure, Policy, Terms,
+};
 
 /// What a component must pass before it judges.
 #[derive(Clone, Debug)]
@@ -56,8 +58,8 @@ pub struct Candidate {
     pub bytes: Vec<u8>,
     /// What it must be, if that is known.
     pub expected: Option<Digest>,
-    /// The text of its `.minisig` file.
-    pub signature: Option<String>,
+    /// What its signature file holds: see [`check_signature`].
+    pub signature: Option<Vec<u8>>,
     /// It came with the program, and is as trusted as that.
     pub built_in: bool,
 }
@@ -155,26 +157,15 @@ impl Registry {
         candidate: Candidate,
         progress: &Progress,
     ) -> Result<Arc<Policy>, Refused> {
-        let Candidate { bytes, expected, signature, built_in, .. } = candidate;
-        let (found, length) = (Digest::of(&bytes), bytes.len());
-        progress.is(found, length);
-        progress.took(Step::Fetch, format!("{length} bytes"));
-        if let Some(expected) = expected.filter(|expected| *expected != found) {
-            return Err(Refused::OtherDigest { found, expected });
-        }
-        progress.took(Step::Digest, format!("sha256:{found}"));
-        let Standards { keys, require_signature, terms, .. } = &self.standards;
-        if built_in {
-            progress.took(Step::Signature, "built in");
-        } else {
-            let signed = check_signature(&bytes, signature.as_deref(), keys, *require_signature)?;
-            progress.took(Step::Signature, signed.to_string());
-        }
-        let examined = self.engine.examine(bytes, &terms.grants)?;
-        progress.took(Step::Imports, examined.imports().join(", "));
+        // Up to 32 MiB of bytes are looked at where blocking is allowed.
+        let (engine, standards, seen) =
+            (self.engine.clone(), self.standards.clone(), progress.clone());
+        let examined =
+            tokio::task::spawn_blocking(move || examine(&engine, &standards, candidate, &seen));
+        let examined = examined.await.map_err(|_ended| Refused::Aborted)??;
         let compiled = self.compiled(examined).await?;
         progress.took(Step::Compile, "compiled");
-        let (engine, terms) = (self.engine.clone(), terms.clone());
+        let (engine, terms) = (self.engine.clone(), self.standards.terms.clone());
         let started = tokio::task::spawn_blocking(move || engine.start(compiled, terms));
         let policy = started.await.map_err(|_ended| Refused::Aborted)??;
         progress.is_called(policy.label());
@@ -182,7 +173,7 @@ impl Registry {
         Ok(policy)
     }
 
-    async fn compiled(&self, examined: crate::Examined) -> Result<crate::Compiled, Refused> {
+    async fn compiled(&self, examined: Examined) -> Result<Compiled, Refused> {
         let permit = Arc::clone(&self.compilers).try_acquire_owned();
         let permit = permit.map_err(|_taken| Refused::Compiling)?;
         let engine = self.engine.clone();
@@ -254,4 +245,31 @@ impl Registry {
         }
         Ok(next)
     }
+}
+
+/// What its bytes show before they are compiled.
+fn examine(
+    engine: &Engine,
+    standards: &Standards,
+    candidate: Candidate,
+    progress: &Progress,
+) -> Result<Examined, Refused> {
+    let Candidate { bytes, expected, signature, built_in, .. } = candidate;
+    let (found, length) = (Digest::of(&bytes), bytes.len());
+    progress.is(found, length);
+    progress.took(Step::Fetch, format!("{length} bytes"));
+    if let Some(expected) = expected.filter(|expected| *expected != found) {
+        return Err(Refused::OtherDigest { found, expected });
+    }
+    progress.took(Step::Digest, format!("sha256:{found}"));
+    if built_in {
+        progress.took(Step::Signature, "built in");
+    } else {
+        let Standards { keys, require_signature, .. } = standards;
+        let signed = check_signature(&bytes, signature.as_deref(), keys, *require_signature)?;
+        progress.took(Step::Signature, signed.to_string());
+    }
+    let examined = engine.examine(bytes, &standards.terms.grants)?;
+    progress.took(Step::Imports, examined.imports().join(", "));
+    Ok(examined)
 }

@@ -1,26 +1,45 @@
-//! Who vouches for a component: detached signatures in minisign's format, as
-//! `minisign -Sm policy.wasm` makes them.
+//! Who vouches for a component: detached signatures, by minisign as `minisign -Sm
+//! policy.wasm` makes them, or by plain Ed25519 (RFC 8032), as `openssl pkeyutl -sign
+//! -rawin` does.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use minisign_verify::{PublicKey, Signature};
+use ring::signature::{ED25519, UnparsedPublicKey};
 
-/// The longest signature file that is looked at; one has some 300 bytes.
+/// The longest signature file that is looked at; minisign's has some 300 bytes.
 pub const MAX_SIGNATURE_BYTES: usize = 4 << 10;
+
+/// A plain Ed25519 signature, and nothing else, has so many bytes: RFC 8032.
+const ED25519_SIGNATURE_BYTES: usize = 64;
+const ED25519_KEY_BYTES: usize = 32;
+
+/// What tells a plain Ed25519 key from one of minisign's.
+const ED25519_KEY: &str = "ed25519:";
 
 /// A key that the operator trusts.
 #[derive(Clone, Debug)]
 pub struct TrustedKey {
     text: String,
-    key: PublicKey,
+    key: Key,
+}
+
+#[derive(Clone, Debug)]
+enum Key {
+    Minisign(PublicKey),
+    Ed25519([u8; ED25519_KEY_BYTES]),
 }
 
 /// The text is no public key.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "{text:?} is no public key of minisign; it is the second line of the .pub file, and begins with \"RW\""
-)]
-pub struct NoKey {
-    text: String,
-    source: minisign_verify::Error,
+pub enum NoKey {
+    #[error(
+        "{text:?} is no public key of minisign; it is the second line of the .pub file, and begins with \"RW\""
+    )]
+    Minisign { text: String, source: minisign_verify::Error },
+    #[error(
+        "{text:?} is no public key of Ed25519; after \"ed25519:\" it has {ED25519_KEY_BYTES} bytes in base64"
+    )]
+    Ed25519 { text: String },
 }
 
 /// Why a component's origin is not believed.
@@ -30,12 +49,18 @@ pub enum SignatureRefused {
         "it is not signed, and policy.require_signature is on; sign it with `minisign -Sm` and put the .minisig file beside it"
     )]
     Missing,
-    #[error("its signature cannot be read; it is the .minisig file that `minisign -Sm` writes")]
+    #[error(
+        "its signature cannot be read; it is the .minisig file that `minisign -Sm` writes, or the {ED25519_SIGNATURE_BYTES} bytes of an Ed25519 signature"
+    )]
     Unreadable { source: minisign_verify::Error },
     #[error(
         "its signature is by none of the {keys} keys in policy.keys, or the component was changed after it was signed"
     )]
-    Wrong { keys: usize, source: minisign_verify::Error },
+    Wrong {
+        keys: usize,
+        /// What a key of minisign says.
+        source: Option<minisign_verify::Error>,
+    },
     #[error(
         "policy.require_signature is on and policy.keys names no key; name those that you trust"
     )]
@@ -64,12 +89,23 @@ impl std::fmt::Display for Signed {
 }
 
 impl TrustedKey {
-    /// Takes the key's line in base64, without the comment.
+    /// Takes the line of a minisign key in base64, without the comment; or
+    /// `ed25519:` and a plain key in base64.
     pub fn parse(text: &str) -> Result<Self, NoKey> {
         let text = text.trim().to_owned();
-        match PublicKey::from_base64(&text) {
-            Ok(key) => Ok(Self { text, key }),
-            Err(source) => Err(NoKey { text, source }),
+        let key = match text.strip_prefix(ED25519_KEY) {
+            Some(base64) => {
+                let bytes = BASE64_STANDARD.decode(base64).unwrap_or_default();
+                bytes.try_into().map(Key::Ed25519).ok()
+            }
+            None => match PublicKey::from_base64(&text) {
+                Ok(key) => Some(Key::Minisign(key)),
+                Err(source) => return Err(NoKey::Minisign { text, source }),
+            },
+        };
+        match key {
+            Some(key) => Ok(Self { text, key }),
+            None => Err(NoKey::Ed25519 { text }),
         }
     }
 
@@ -79,33 +115,60 @@ impl TrustedKey {
 }
 
 /// A signature that is there must be right, whether one is required or not.
+/// `signature`: what its file holds.
 pub fn check_signature(
     bytes: &[u8],
-    signature: Option<&str>,
+    signature: Option<&[u8]>,
     keys: &[TrustedKey],
     required: bool,
 ) -> Result<Signed, SignatureRefused> {
-    let Some(text) = signature else {
+    let Some(signature) = signature else {
         return if required { Err(SignatureRefused::Missing) } else { Ok(Signed::Unsigned) };
     };
-    let signature =
-        Signature::decode(text).map_err(|source| SignatureRefused::Unreadable { source })?;
-    let mut refused = minisign_verify::Error::UnexpectedKeyId;
-    for TrustedKey { text, key } in keys {
+    let checked = match signature.len() {
+        ED25519_SIGNATURE_BYTES => by_ed25519(bytes, signature, keys).ok_or(None),
+        _ => by_minisign(bytes, signature, keys)?,
+    };
+    match (checked, keys.len(), required) {
+        (Ok(key), _, _) => Ok(Signed::By { key: key.text.clone() }),
+        (Err(_), 0, true) => Err(SignatureRefused::NoKeys),
+        (Err(_), 0, false) => Ok(Signed::Unchecked),
+        (Err(source), keys, _) => Err(SignatureRefused::Wrong { keys, source }),
+    }
+}
+
+fn by_ed25519<'k>(
+    bytes: &[u8],
+    signature: &[u8],
+    keys: &'k [TrustedKey],
+) -> Option<&'k TrustedKey> {
+    keys.iter().find(|TrustedKey { key, .. }| match key {
+        Key::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(bytes, signature).is_ok(),
+        Key::Minisign(_) => false,
+    })
+}
+
+/// The inner error is what a key says to a signature that is its own, and wrong.
+fn by_minisign<'k>(
+    bytes: &[u8],
+    signature: &[u8],
+    keys: &'k [TrustedKey],
+) -> Result<Result<&'k TrustedKey, Option<minisign_verify::Error>>, SignatureRefused> {
+    let signature = Signature::decode(&String::from_utf8_lossy(signature))
+        .map_err(|source| SignatureRefused::Unreadable { source })?;
+    let mut refused = None;
+    for trusted in keys {
+        let Key::Minisign(key) = &trusted.key else { continue };
         // Signatures of the older kind, which hash nothing, are fine, too: a
         // component is in memory whole.
         match key.verify(bytes, &signature, true) {
-            Ok(()) => return Ok(Signed::By { key: text.clone() }),
+            Ok(()) => return Ok(Ok(trusted)),
             // A key's own failure says more than that others are not its.
             Err(minisign_verify::Error::UnexpectedKeyId) => {}
-            Err(error) => refused = error,
+            Err(error) => refused = Some(error),
         }
     }
-    match (keys.len(), required) {
-        (0, true) => Err(SignatureRefused::NoKeys),
-        (0, false) => Ok(Signed::Unchecked),
-        (keys, _) => Err(SignatureRefused::Wrong { keys, source: refused }),
-    }
+    Ok(Err(refused))
 }
 
 #[cfg(test)]
@@ -144,6 +207,7 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
             ("nobody is trusted", b"test", Some(SIGNATURE), &[], true, Err("names no key")),
             ("nobody is asked", b"test", Some(SIGNATURE), &[], false, Ok(Signed::Unchecked)),
         ] {
+            let signature = signature.map(str::as_bytes);
             let got = check_signature(bytes, signature, &keys(trusted), required);
             match (got, expected) {
                 (Ok(got), Ok(expected)) => assert_eq!(got, expected, "{case}"),
@@ -155,8 +219,45 @@ QtKMXWyYcwdpZAlPF7tE2ENJkRd1ujvKjlj1m9RtHTBnZPa5WKU5uWRs5GoP5M/VqE81QFuMKI5k/SfN
         }
     }
 
+    /// The third test of RFC 8032, 7.1.
+    const RFC_KEY: &str = "ed25519:/FHNjmIYoaONpH7QAjDwWAgW7RO6MwOsXeuRFUiQgCU=";
+    const RFC_MESSAGE: &[u8] = &[0xaf, 0x82];
+    const RFC_SIGNATURE: &str =
+        "YpHWV97sJAJIJ+acOr4BowzlSKKEdDpEXjaA19taw6wY/5tTjRbykK5n92CYTcZZSnwV6XFu0o3AJ77O6h7ECg==";
+
+    #[test]
+    fn a_plain_ed25519_signature_is_as_good() {
+        let right = BASE64_STANDARD.decode(RFC_SIGNATURE).unwrap();
+        let mut wrong = right.clone();
+        wrong[0] ^= 1;
+        for (case, bytes, signature, trusted, expected) in [
+            ("right", RFC_MESSAGE, &right, &[KEY, RFC_KEY][..], true),
+            ("of other bytes", b"other", &right, &[RFC_KEY], false),
+            ("one bit is wrong", RFC_MESSAGE, &wrong, &[RFC_KEY], false),
+            ("by nobody who is trusted", RFC_MESSAGE, &right, &[KEY], false),
+        ] {
+            let got = check_signature(bytes, Some(signature), &keys(trusted), true);
+            match got {
+                Ok(signed) => {
+                    assert!(expected, "{case}");
+                    assert_eq!(signed, Signed::By { key: RFC_KEY.to_owned() }, "{case}");
+                }
+                Err(refused) => {
+                    assert!(!expected, "{case}: {refused}");
+                    assert!(refused.to_string().contains("by none of the"), "{case}: {refused}");
+                }
+            }
+        }
+        let nobody = check_signature(RFC_MESSAGE, Some(&right), &[], false);
+        assert_eq!(nobody.unwrap(), Signed::Unchecked);
+    }
+
     #[test]
     fn what_is_no_key_is_refused() {
+        for text in ["ed25519:", "ed25519:AAAA", "ed25519:x", &RFC_KEY[..40]] {
+            let refused = TrustedKey::parse(text).unwrap_err().to_string();
+            assert!(refused.contains("no public key of Ed25519"), "{refused}");
+        }
         for text in ["", "RWQf", "untrusted comment: minisign public key", SIGNATURE] {
             let refused = TrustedKey::parse(text).unwrap_err().to_string();
             assert!(refused.contains("no public key of minisign"), "{refused}");

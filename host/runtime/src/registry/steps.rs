@@ -66,6 +66,13 @@ pub struct StepFailed {
     pub why: String,
 }
 
+impl StepFailed {
+    /// The refusal with its causes, in one sentence.
+    pub fn of(refused: &Refused) -> Self {
+        Self { step: refused.step(), why: whole(refused) }
+    }
+}
+
 /// How far a component has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Passage {
@@ -121,8 +128,7 @@ impl Progress {
 
     /// Notes why it went no further.
     pub fn failed(&self, refused: &Refused) {
-        let why = whole(refused);
-        self.passage.lock().failed = Some(StepFailed { step: refused.step(), why });
+        self.passage.lock().failed = Some(StepFailed::of(refused));
     }
 }
 

@@ -71,8 +71,8 @@ impl Api {
     }
 
     pub(super) fn finish(self) -> (Router<Admin>, Rules, OpenApi) {
-        let about = "Watch and run a Reprieve host: workspaces, decisions, the queue, tokens, \
-                     audit. Every refusal is a problem of RFC 9457.";
+        let about = "Watch and run a Reprieve host: workspaces, decisions, the queue, settings, \
+                     policies, tokens, audit. Every refusal is a problem of RFC 9457.";
         let info = InfoBuilder::new()
             .title("Reprieve admin API")
             .version(env!("CARGO_PKG_VERSION"))

@@ -26,6 +26,7 @@ mod health;
 mod incidents;
 mod limits;
 mod metrics;
+mod policies;
 mod problem;
 mod queue;
 mod route;
@@ -51,7 +52,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -65,6 +66,7 @@ use self::{
     stream::Streams,
 };
 use crate::{
+    policies::Policies,
     settings::LiveSettings,
     store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
     supervisor::Supervisor,
@@ -75,6 +77,7 @@ use crate::{
 pub struct AdminParts {
     pub supervisor: Supervisor,
     pub settings: LiveSettings,
+    pub policies: Policies,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     /// The token in the state folder: for everything, for ever.
@@ -105,6 +108,7 @@ pub fn router(parts: AdminParts) -> Router {
         turn: Mutex::default(),
         refusals_left_out: AtomicU64::default(),
         streams: Streams::default(),
+        uploads: policies::places(),
         parts,
     }));
     router
@@ -124,6 +128,7 @@ fn all_routes(api: Api) -> Api {
     let api = counts::routes(api);
     let api = metrics::routes(api);
     let api = settings::routes(api);
+    let api = policies::routes(api);
     let api = tokens::routes(api);
     let api = audit::routes(api);
     api.route(
@@ -146,6 +151,7 @@ struct Inner {
     turn: Mutex<()>,
     refusals_left_out: AtomicU64,
     streams: Streams,
+    uploads: Arc<Semaphore>,
 }
 
 struct HostsOwn {
@@ -160,6 +166,10 @@ impl Admin {
 
     fn settings(&self) -> &LiveSettings {
         &self.0.parts.settings
+    }
+
+    fn policies(&self) -> &Policies {
+        &self.0.parts.policies
     }
 
     fn tokens(&self) -> &TokenStore {
@@ -220,6 +230,11 @@ impl Admin {
 
     fn streams(&self) -> &Streams {
         &self.0.streams
+    }
+
+    /// Of whoever uploads.
+    fn uploads(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.uploads)
     }
 
     /// The host is told to stop.

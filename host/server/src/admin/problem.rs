@@ -72,8 +72,12 @@ impl Problem {
 
     /// 422: it can be read, and is not valid. Names everything that is wrong.
     pub(super) fn invalid(detail: impl fmt::Display, problems: Vec<Flaw>) -> Self {
-        let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Self { problems, ..Self::new(status, "invalid content", detail) }
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid content", detail).with(problems)
+    }
+
+    /// Names each thing that is wrong, too.
+    pub(super) fn with(self, problems: Vec<Flaw>) -> Self {
+        Self { problems, ..self }
     }
 
     /// 401: who asks?

@@ -17,7 +17,7 @@ use utoipa::{
         header::Header,
         path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn},
         request_body::RequestBodyBuilder,
-        schema::{ObjectBuilder, Type},
+        schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type},
     },
 };
 
@@ -156,20 +156,38 @@ impl Route {
 
     /// It takes this body, as JSON.
     pub(super) fn body<T: ToSchema>(mut self) -> Self {
-        let body = RequestBodyBuilder::new()
-            .content("application/json", Content::new(Some(self.schema::<T>())))
-            .required(Some(Required::True))
-            .build();
+        let content = Content::new(Some(self.schema::<T>()));
+        self.takes("application/json", content).refuses(415, "The body is no JSON.")
+    }
+
+    /// It takes this body as it is, of at most so many bytes.
+    pub(super) fn bytes(mut self, media_type: &str, limit: usize) -> Self {
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let content = ObjectBuilder::new().schema_type(Type::String).format(Some(binary));
+        self.body_limit_bytes = limit;
+        self.takes(media_type, Content::new(Some(content)))
+            .refuses(408, "The body did not come in time.")
+            .refuses(415, &format!("The body is not said to be {media_type}."))
+    }
+
+    fn takes(mut self, media_type: &str, content: Content) -> Self {
+        let body = RequestBodyBuilder::new().content(media_type, content);
+        let body = body.required(Some(Required::True)).build();
         self.operation = self.operation.request_body(Some(body));
         self.refuses(413, "The body is too large.")
-            .refuses(415, "The body is no JSON.")
             .refuses(422, "The body can be read, and is not valid.")
     }
 
-    /// The largest body that it takes, if not 64 KiB.
-    #[allow(dead_code, reason = "uploads will need it")]
-    pub(super) fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit_bytes = bytes;
+    /// It looks at this header, if it is there.
+    pub(super) fn header(mut self, name: &str, pattern: &str, says: &str) -> Self {
+        let schema = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+        let header = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(says))
+            .schema(Some(schema));
+        self.operation = self.operation.parameter(header);
         self
     }
 

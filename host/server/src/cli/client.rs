@@ -21,6 +21,8 @@ use crate::tls;
 
 /// The longest that the host may take. A restart is only begun, not waited for.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What is waited for: a compiler has up to an hour, and others may come first.
+const LONG: Duration = Duration::from_secs(2 * 3_600);
 /// The largest answer that is read.
 const ANSWER_LIMIT_BYTES: usize = 100 << 20;
 /// Pages of one list that are asked for: a million workspaces.
@@ -32,6 +34,19 @@ pub(crate) struct AdminClient {
     base: Url,
     token: String,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// What is sent along.
+#[derive(Clone, Debug)]
+pub(crate) struct Content {
+    pub(crate) media_type: &'static str,
+    pub(crate) bytes: Bytes,
+}
+
+impl Content {
+    pub(crate) fn json(value: &Value) -> Self {
+        Self { media_type: "application/json", bytes: value.to_string().into() }
+    }
 }
 
 /// What an operator can ask of a workspace.
@@ -166,15 +181,37 @@ impl AdminClient {
         headers: &HeaderMap,
         body: Option<&Value>,
     ) -> anyhow::Result<(Parts, Bytes)> {
+        let content = body.map(Content::json);
+        self.exchange(method, path, headers, content, TIMEOUT).await
+    }
+
+    /// The same for what takes its time.
+    pub(crate) async fn ask_and_wait(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        content: Content,
+    ) -> anyhow::Result<(Parts, Bytes)> {
+        self.exchange(Method::POST, path, headers, Some(content), LONG).await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &HeaderMap,
+        content: Option<Content>,
+        within: Duration,
+    ) -> anyhow::Result<(Parts, Bytes)> {
         let exchange = async {
-            let (parts, body) = self.send(method, path, headers, body).await?;
+            let (parts, body) = self.send(method, path, headers, content).await?;
             let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
             let body = body.map_err(anyhow::Error::from_boxed).context("the answer broke off")?;
             anyhow::Ok((parts, body.to_bytes()))
         };
-        let (parts, body) = tokio::time::timeout(TIMEOUT, exchange)
-            .await
-            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))??;
+        let (parts, body) = tokio::time::timeout(within, exchange).await.with_context(|| {
+            format!("the host at {} did not answer within {within:?}", self.base)
+        })??;
         match parts.status.is_success() {
             true => Ok((parts, body)),
             false => Err(refusal(parts.status, &body)),
@@ -185,9 +222,9 @@ impl AdminClient {
     pub(crate) async fn stream(&self, path: &str) -> anyhow::Result<Incoming> {
         let headers = HeaderMap::new();
         let asked = self.send(Method::GET, path, &headers, None);
-        let (parts, body) = tokio::time::timeout(TIMEOUT, asked)
-            .await
-            .with_context(|| format!("the host at {} did not answer within 30 s", self.base))??;
+        let (parts, body) = tokio::time::timeout(TIMEOUT, asked).await.with_context(|| {
+            format!("the host at {} did not answer within {TIMEOUT:?}", self.base)
+        })??;
         if parts.status.is_success() {
             return Ok(body);
         }
@@ -201,7 +238,7 @@ impl AdminClient {
         method: Method,
         path: &str,
         headers: &HeaderMap,
-        body: Option<&Value>,
+        content: Option<Content>,
     ) -> anyhow::Result<(Parts, Incoming)> {
         let url = self.base.join("admin/v1/")?.join(path)?;
         let mut request = Request::builder()
@@ -211,10 +248,10 @@ impl AdminClient {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        if body.is_some() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
+        if let Some(content) = &content {
+            request = request.header(header::CONTENT_TYPE, content.media_type);
         }
-        let body = body.map(Value::to_string).unwrap_or_default();
+        let body = content.map(|content| content.bytes).unwrap_or_default();
         let answer = self.http.request(request.body(Full::from(body))?).await;
         let answer = answer.with_context(|| {
             format!("no host answers at {}; is `reprieve run` running?", self.base)

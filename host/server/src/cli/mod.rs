@@ -50,6 +50,7 @@ Examples:
   reprieve                              try it: three agents behind the proxy
   reprieve check --config reprieve.toml
   reprieve policy inspect ./my-policy.wasm
+  reprieve policy load ./my-policy.wasm
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -116,7 +117,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
     match command {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
-        Command::Policy(args) => policy::policy(&args),
+        Command::Policy(args) => block_on(policy::policy(&args)),
         Command::Decisions(args) => block_on(decisions::decisions(&args)),
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),

@@ -3,7 +3,7 @@
 use std::{
     borrow::Cow,
     fs::File,
-    io::{self, Read as _},
+    io::{self, ErrorKind::NotFound, Read as _},
     path::{Path, PathBuf},
 };
 
@@ -52,10 +52,13 @@ impl PolicySource {
 
     /// The built-in policy of that name, else the file.
     pub fn named(wanted: &Path) -> Self {
-        match BUILT_IN.iter().find(|(name, _)| Path::new(name) == wanted) {
-            Some(policy) => Self::built_in(*policy),
-            None => Self::File(wanted.to_owned()),
-        }
+        let built_in = wanted.to_str().and_then(Self::of_built_in);
+        built_in.unwrap_or_else(|| Self::File(wanted.to_owned()))
+    }
+
+    /// The built-in policy of that name.
+    pub fn of_built_in(name: &str) -> Option<Self> {
+        BUILT_IN.iter().find(|(known, _)| *known == name).map(|policy| Self::built_in(*policy))
     }
 
     /// What messages call it.
@@ -77,7 +80,7 @@ impl PolicySource {
         }
     }
 
-    /// With its signature, if a file `….minisig` lies beside it.
+    /// With its signature, if a file `….minisig` or `….ed25519` lies beside it.
     pub fn fetch(&self) -> Result<Candidate, Refused> {
         let unreadable = |NoPolicy::Unreadable { file, source }| Refused::Unreadable {
             what: format!("the policy {}", file.display()),
@@ -97,23 +100,31 @@ impl PolicySource {
     }
 }
 
-/// Where the signature of a file is looked for.
-pub fn signature_path(file: &Path) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(".minisig");
-    path.into()
+/// The signature of a file is looked for in files of its name and one of these,
+/// the first that is there.
+const SIGNATURES: [&str; 2] = [".minisig", ".ed25519"];
+
+fn signature_beside(file: &Path) -> Result<Option<Vec<u8>>, Refused> {
+    for suffix in SIGNATURES {
+        let mut path = file.as_os_str().to_owned();
+        path.push(suffix);
+        match signature_in(Path::new(&path)) {
+            Err(Refused::Unreadable { source, .. }) if source.kind() == NotFound => {}
+            read => return read.map(Some),
+        }
+    }
+    Ok(None)
 }
 
-fn signature_beside(file: &Path) -> Result<Option<String>, Refused> {
-    let path = signature_path(file);
-    let what = || format!("the signature {}", path.display());
-    match read(&path, MAX_SIGNATURE_BYTES + 1) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+/// What a signature file holds.
+pub fn signature_in(file: &Path) -> Result<Vec<u8>, Refused> {
+    let what = || format!("the signature {}", file.display());
+    match read(file, MAX_SIGNATURE_BYTES + 1) {
         Err(source) => Err(Refused::Unreadable { what: what(), source }),
         Ok(bytes) if bytes.len() > MAX_SIGNATURE_BYTES => {
             Err(Refused::Oversized { what: what(), limit: MAX_SIGNATURE_BYTES })
         }
-        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Ok(bytes) => Ok(bytes),
     }
 }
 
@@ -170,9 +181,12 @@ mod tests {
         std::fs::write(&file, b"\0asm").unwrap();
         let fetch = || PolicySource::File(file.clone()).fetch();
         assert_eq!(fetch().unwrap().signature, None);
-        std::fs::write(dir.path().join("policy.wasm.minisig"), "signed").unwrap();
-        assert_eq!(fetch().unwrap().signature.as_deref(), Some("signed"));
-        std::fs::write(signature_path(&file), vec![b'x'; MAX_SIGNATURE_BYTES + 1]).unwrap();
+        let beside = |suffix: &str| dir.path().join(format!("policy.wasm.{suffix}"));
+        for suffix in ["ed25519", "minisig"] {
+            std::fs::write(beside(suffix), suffix).unwrap();
+            assert_eq!(fetch().unwrap().signature.as_deref(), Some(suffix.as_bytes()));
+        }
+        std::fs::write(beside("minisig"), vec![b'x'; MAX_SIGNATURE_BYTES + 1]).unwrap();
         assert!(matches!(fetch(), Err(Refused::Oversized { .. })));
     }
 }

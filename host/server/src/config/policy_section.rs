@@ -23,8 +23,8 @@ pub struct PolicyConfig {
     /// A policy component, relative to this file, or the name of a built-in
     /// policy. Default: the built-in policy `default`.
     pub file: Option<PathBuf>,
-    /// A folder of components (`*.wasm`), relative to this file, that can be
-    /// loaded by name.
+    /// A folder of components (`*.wasm`), relative to this file: for `watch`, and
+    /// for `reprieve policy load NAME`.
     pub folder: Option<PathBuf>,
     /// What happens when `file` changes, or a newer component comes into
     /// `folder`: nothing, it is checked and waits to be activated, or it is
@@ -33,8 +33,8 @@ pub struct PolicyConfig {
     /// Take no component without a signature by one of `keys`. Built-in policies
     /// need none.
     pub require_signature: bool,
-    /// Public keys of minisign. A signature that is there must be by one of them,
-    /// whether one is required or not.
+    /// Public keys: minisign's, or `ed25519:` and a plain one in base64. A signature
+    /// that is there must be by one of them, whether one is required or not.
     pub keys: Vec<String>,
     /// Judgements that a policy must give before it comes into force: a table in
     /// the form of `policy/tests/judgements.toml`, or decisions as `reprieve

@@ -195,7 +195,7 @@ async fn pass(
     let candidate = candidate?;
     let policy = registry.vet(candidate.clone(), progress).await?;
     let first = Arc::clone(first);
-    let made = blocking(move || Ok(first(policy))).await?;
+    let made = blocking(move || first(policy)).await?;
     let generation = registry.first(made, progress)?;
     Ok((candidate, generation))
 }

@@ -25,20 +25,22 @@ use parking_lot::Mutex;
 use reprieve_core::{ids::Digest, ports::Clock, time::UnixMillis};
 use reprieve_runtime::{
     Current, Engine, Policy,
-    registry::{Candidate, Progress, Refused, Registry},
+    registry::{Candidate, Passage, Progress, Refused, Registry},
 };
 
 pub use self::{
     boot::{BootOptions, MakeFirst, boot},
-    record::{Activation, How},
+    record::{Activation, How, MAX_WORDS_BYTES},
     sources::{StandardsUnusable, standards},
-    status::{Alert, Difference, GenerationStatus, LoadedStatus, PoliciesStatus, Wish},
+    status::{ALERTS, Alert, Difference, GenerationStatus, LoadedStatus, PoliciesStatus, Wish},
 };
-use self::{
-    record::{MAX_WORDS_BYTES, Record},
-    shelf::Shelf,
-};
-use crate::config::policy::PolicySource;
+use self::{record::Record, shelf::Shelf};
+use crate::config::policy::{PolicySource, built_in_names};
+
+/// Names that a refusal tells of those that there are, and how much of the one that
+/// is unknown.
+const MAX_NAMES_TOLD: usize = 20;
+const MAX_NAME_CHARS: usize = 80;
 
 /// Who wants something, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +62,30 @@ pub enum PoliciesFailure {
     Unknown { component: Digest },
     #[error("there is no policy before this one")]
     NothingBefore,
-    #[error("there is no component {name:?} in policy.folder; there are: {known}")]
+    #[error(
+        "there is no component {name:?} in policy.folder, and none is built in; there are: {known}"
+    )]
     NotInFolder { name: String, known: String },
+}
+
+/// A component that has passed everything but the last step, and is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    pub component: Digest,
+    pub passage: Passage,
+}
+
+/// A policy that has come into force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InForce {
+    pub activation: Activation,
+    /// What judged until then.
+    pub before: Option<Activation>,
+    /// The generation that it judges in.
+    pub generation: u64,
+    /// Of the record, with this activation.
+    pub revision: u64,
+    pub passage: Passage,
 }
 
 /// The policies of a host. Cheap to clone.
@@ -125,15 +149,26 @@ impl Policies {
 
     /// Checks a component, tries it with everybody's settings and the golden
     /// table, and keeps it. It does not come into force.
-    pub async fn load(&self, candidate: Candidate, actor: &Actor) -> Result<Digest, Refused> {
+    pub async fn load(&self, candidate: Candidate, actor: &Actor) -> Result<Checked, Refused> {
         let _turn = self.0.turn.lock().await;
-        self.load_in_turn(candidate, actor).await.map(|loaded| loaded.component)
+        self.load_in_turn(candidate, actor).await
     }
 
-    /// The same with a component of the folder, by its file's name.
-    pub async fn load_named(&self, name: &str, actor: &Actor) -> Result<Digest, PoliciesFailure> {
-        let candidate = self.in_folder(name)?.fetch()?;
-        Ok(self.load(candidate, actor).await?)
+    /// The same with a built-in component, or with one of the folder by its
+    /// file's name.
+    pub async fn load_named(&self, name: &str, actor: &Actor) -> Result<Checked, PoliciesFailure> {
+        let (inner, wanted) = (Arc::clone(&self.0), name.to_owned());
+        let source = blocking(move || inner.named(&wanted)).await??;
+        let _turn = self.0.turn.lock().await;
+        let fetched = {
+            let source = source.clone();
+            blocking(move || source.fetch()).await.flatten()
+        };
+        let candidate = fetched.inspect_err(|refused| {
+            let progress = self.0.wish_for(None, &source.name(), actor);
+            self.0.refused(&progress, refused);
+        })?;
+        Ok(self.load_in_turn(candidate, actor).await?)
     }
 
     /// Puts a component in force that was loaded or was in force before.
@@ -143,7 +178,7 @@ impl Policies {
         component: Digest,
         actor: &Actor,
         if_match: Option<u64>,
-    ) -> Result<Activation, PoliciesFailure> {
+    ) -> Result<InForce, PoliciesFailure> {
         let _turn = self.0.turn.lock().await;
         self.0.unchanged_since(if_match)?;
         self.put_in_force(component, How::Activated, actor).await
@@ -155,7 +190,7 @@ impl Policies {
         &self,
         actor: &Actor,
         if_match: Option<u64>,
-    ) -> Result<Activation, PoliciesFailure> {
+    ) -> Result<InForce, PoliciesFailure> {
         let _turn = self.0.turn.lock().await;
         self.0.unchanged_since(if_match)?;
         let before = self.0.state.lock().record.before().map(|before| before.component);
@@ -163,40 +198,31 @@ impl Policies {
         self.put_in_force(before, How::RolledBack, actor).await
     }
 
-    fn in_folder(&self, name: &str) -> Result<PolicySource, PoliciesFailure> {
-        let folder = self.0.folder.as_deref();
-        let known = folder.and_then(|folder| sources::components_in(folder).ok());
-        let known = known.unwrap_or_default();
-        let is_named = |path: &&PathBuf| {
-            path.file_name().is_some_and(|file| file == name)
-                || path.file_stem().is_some_and(|stem| stem == name)
-        };
-        if let Some(path) = known.iter().find(is_named) {
-            return Ok(PolicySource::File(path.clone()));
-        }
-        let names = known.iter().filter_map(|path| path.file_name());
-        let known: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
-        let (name, known) = (name.to_owned(), known.join(", "));
-        Err(PoliciesFailure::NotInFolder { name, known })
-    }
-
-    async fn load_in_turn(&self, candidate: Candidate, actor: &Actor) -> Result<Loaded, Refused> {
-        let component = Digest::of(&candidate.bytes);
-        let progress = self.0.wish_for(component, &candidate.source, actor);
-        let loaded = self.checked(candidate, &progress).await;
-        match &loaded {
+    async fn load_in_turn(&self, candidate: Candidate, actor: &Actor) -> Result<Checked, Refused> {
+        let digested = move || (Digest::of(&candidate.bytes), candidate);
+        let (component, candidate) = blocking(digested).await?;
+        let progress = self.0.wish_for(Some(component), &candidate.source, actor);
+        match self.checked(component, candidate, &progress).await {
             Ok(loaded) => {
                 tracing::info!(policy = loaded.policy.label(), component = %component,
                     source = loaded.source, by = actor.by, "policy loaded");
-                self.0.state.lock().loaded = Some(loaded.clone());
+                self.0.state.lock().loaded = Some(loaded);
+                Ok(Checked { component, passage: progress.passage() })
             }
-            Err(refused) => self.0.refused(&progress, refused),
+            Err(refused) => {
+                self.0.refused(&progress, &refused);
+                Err(refused)
+            }
         }
-        loaded
     }
 
-    async fn checked(&self, candidate: Candidate, progress: &Progress) -> Result<Loaded, Refused> {
-        let (component, source) = (Digest::of(&candidate.bytes), candidate.source.clone());
+    async fn checked(
+        &self,
+        component: Digest,
+        candidate: Candidate,
+        progress: &Progress,
+    ) -> Result<Loaded, Refused> {
+        let source = candidate.source.clone();
         let policy = self.0.registry.vet(candidate.clone(), progress).await?;
         let (inner, trying, progress) =
             (Arc::clone(&self.0), Arc::clone(&policy), progress.clone());
@@ -204,7 +230,7 @@ impl Policies {
             inner.registry.rehearse(&inner.current, &trying, &progress)?;
             inner.keep(&candidate).map_err(|source| Refused::NotKept { source })
         })
-        .await?;
+        .await??;
         Ok(Loaded { component, source, policy })
     }
 
@@ -213,15 +239,15 @@ impl Policies {
         component: Digest,
         how: How,
         actor: &Actor,
-    ) -> Result<Activation, PoliciesFailure> {
+    ) -> Result<InForce, PoliciesFailure> {
         let source = self.0.source_of(component);
         if !self.0.shelf.has(component) {
             return Err(PoliciesFailure::Unknown { component });
         }
-        let progress = self.0.wish_for(component, &source, actor);
+        let progress = self.0.wish_for(Some(component), &source, actor);
         let activated = self.swap(component, source, how, actor, &progress).await;
         match &activated {
-            Ok(Activation { policy, by, why, .. }) => {
+            Ok(InForce { activation: Activation { policy, by, why, .. }, .. }) => {
                 tracing::info!(policy, component = %component, by, why, ?how, "policy activated");
             }
             Err(refused) => self.0.refused(&progress, refused),
@@ -236,11 +262,12 @@ impl Policies {
         how: How,
         actor: &Actor,
         progress: &Progress,
-    ) -> Result<Activation, Refused> {
+    ) -> Result<InForce, Refused> {
         let policy = match self.0.ready(component) {
             Some(policy) => policy,
             None => {
-                let kept = self.0.shelf.get(component, &source)?;
+                let (inner, source) = (Arc::clone(&self.0), source.clone());
+                let kept = blocking(move || inner.shelf.get(component, &source)).await??;
                 self.0.registry.vet(kept, progress).await?
             }
         };
@@ -255,12 +282,17 @@ impl Policies {
         };
         let (inner, progress) = (Arc::clone(&self.0), progress.clone());
         blocking(move || {
+            let before = inner.state.lock().record.active().cloned();
             let keep = || inner.remember(activation.clone());
-            inner.registry.activate(&inner.current, &policy, &progress, keep)?;
-            inner.state.lock().loaded.take_if(|loaded| loaded.component == component);
-            Ok(activation)
+            let generation =
+                inner.registry.activate(&inner.current, &policy, &progress, keep)?.number();
+            let mut state = inner.state.lock();
+            state.loaded.take_if(|loaded| loaded.component == component);
+            let (revision, passage) = (state.record.revision, progress.passage());
+            Ok(InForce { activation, before, generation, revision, passage })
         })
         .await
+        .flatten()
     }
 }
 
@@ -279,13 +311,36 @@ impl Inner {
         }
     }
 
-    /// A new way into force begins.
-    fn wish_for(&self, component: Digest, source: &str, actor: &Actor) -> Progress {
+    /// What a name stands for: a policy that the program carries, or a file of the
+    /// folder.
+    fn named(&self, name: &str) -> Result<PolicySource, PoliciesFailure> {
+        if let Some(built_in) = PolicySource::of_built_in(name) {
+            return Ok(built_in);
+        }
+        let folder = self.folder.as_deref();
+        let known = folder.and_then(|folder| sources::components_in(folder).ok());
+        let known = known.unwrap_or_default();
+        let is_named = |path: &&PathBuf| {
+            path.file_name().is_some_and(|file| file == name)
+                || path.file_stem().is_some_and(|stem| stem == name)
+        };
+        if let Some(path) = known.iter().find(is_named) {
+            return Ok(PolicySource::File(path.clone()));
+        }
+        let names = known.iter().filter_map(|path| path.file_name());
+        let names = names.map(|name| name.to_string_lossy().into_owned());
+        let known: Vec<_> = names.take(MAX_NAMES_TOLD).chain([built_in_names()]).collect();
+        let (name, known) = (name.chars().take(MAX_NAME_CHARS).collect(), known.join(", "));
+        Err(PoliciesFailure::NotInFolder { name, known })
+    }
+
+    /// A new way into force begins. None: what cannot be read has no digest.
+    fn wish_for(&self, component: Option<Digest>, source: &str, actor: &Actor) -> Progress {
         let progress = Progress::new(source);
         let mut state = self.state.lock();
         state.newest = Some(progress.clone());
         let (source, by) = (source.to_owned(), bounded(&actor.by));
-        state.wish = Some(Wish { component: Some(component), source, by, at: self.now() });
+        state.wish = Some(Wish { component, source, by, at: self.now() });
         progress
     }
 
@@ -346,9 +401,9 @@ impl Inner {
 
 /// Work that blocks, off the threads that judge.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, Refused> + Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Refused> {
-    tokio::task::spawn_blocking(work).await.unwrap_or(Err(Refused::Aborted))
+    tokio::task::spawn_blocking(work).await.map_err(|_ended| Refused::Aborted)
 }
 
 fn bounded(words: &str) -> String {

@@ -17,7 +17,7 @@ const MAX_ACTIVATIONS: usize = 100;
 /// The largest record that is read.
 const MAX_RECORD_BYTES: usize = 1 << 20;
 /// The longest account of who or why.
-pub(super) const MAX_WORDS_BYTES: usize = 512;
+pub const MAX_WORDS_BYTES: usize = 512;
 
 /// How a policy came into force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

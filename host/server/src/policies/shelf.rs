@@ -16,7 +16,7 @@ use reprieve_runtime::{
     registry::{Candidate, MAX_SIGNATURE_BYTES, Refused},
 };
 
-use crate::config::policy::{BUILT_IN, signature_path};
+use crate::config::policy::BUILT_IN;
 
 /// Components that are kept; beyond it those go that were written first, but none
 /// that is wanted.
@@ -40,7 +40,7 @@ impl Shelf {
     pub(super) fn put(&self, candidate: &Candidate) -> io::Result<()> {
         let path = self.path(Digest::of(&candidate.bytes));
         if let Some(signature) = &candidate.signature {
-            write_whole(&signature_path(&path), signature.as_bytes())?;
+            write_whole(&signature_path(&path), signature)?;
         }
         // Written again even if it is there: what is there may be damaged.
         write_whole(&path, &candidate.bytes)
@@ -56,7 +56,7 @@ impl Shelf {
         };
         let bytes = read(&path, MAX_COMPONENT_BYTES + 1).map_err(unreadable)?;
         let signature = match read(&signature_path(&path), MAX_SIGNATURE_BYTES) {
-            Ok(text) => Some(String::from_utf8_lossy(&text).into_owned()),
+            Ok(signature) => Some(signature),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(unreadable(error)),
         };
@@ -106,6 +106,11 @@ impl Shelf {
     }
 }
 
+/// Of either kind.
+fn signature_path(component: &Path) -> PathBuf {
+    component.with_extension("signature")
+}
+
 /// Written beside, on disk, and then renamed: after a crash there is the old file
 /// or the new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -140,7 +145,7 @@ mod tests {
             source: "a test".to_owned(),
             bytes: vec![nth; 8],
             expected: None,
-            signature: Some(format!("signed {nth}")),
+            signature: Some(format!("signed {nth}").into_bytes()),
             built_in: false,
         }
     }

@@ -4,7 +4,13 @@ use reprieve_core::{ids::Digest, time::UnixMillis, trust::Trust};
 use reprieve_runtime::{Alive, Role, registry::Passage};
 use serde::Serialize;
 
-use super::{Activation, Policies};
+use super::{Activation, Policies, State};
+
+/// Every [`Alert`]'s code.
+pub const ALERTS: [&str; 3] = [NOT_AS_CONFIGURED, DISTRUSTED, CONTRADICTS_ITSELF];
+const NOT_AS_CONFIGURED: &str = "policy-not-as-configured";
+const DISTRUSTED: &str = "policy-distrusted";
+const CONTRADICTS_ITSELF: &str = "policy-contradicts-itself";
 
 /// Activations that a status shows.
 const MAX_SHOWN: usize = 20;
@@ -62,8 +68,7 @@ pub struct GenerationStatus {
 /// Something that a person should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Alert {
-    /// `policy-not-as-configured`, `policy-distrusted` or
-    /// `policy-contradicts-itself`.
+    /// One of [`ALERTS`].
     pub code: &'static str,
     pub message: String,
 }
@@ -104,7 +109,6 @@ impl Policies {
         let alerts = self.alerts();
         let state = self.0.state.lock();
         let record = &state.record;
-        let active = record.active().cloned();
         let passage = state.newest.as_ref().map(|progress| progress.passage());
         PoliciesStatus {
             revision: record.revision,
@@ -115,13 +119,8 @@ impl Policies {
                 source: loaded.source.clone(),
             }),
             before: record.before().cloned(),
-            difference: difference(
-                state.wish.as_ref(),
-                active.as_ref(),
-                passage.as_ref(),
-                state.at_start.as_deref(),
-            ),
-            active,
+            difference: state.difference(),
+            active: record.active().cloned(),
             alerts,
             passage,
             generations,
@@ -135,9 +134,8 @@ impl Policies {
     /// What a person should look at now.
     pub fn alerts(&self) -> Vec<Alert> {
         let mut alerts = Vec::new();
-        if let Some(why) = &self.0.state.lock().at_start {
-            let message = format!("the host started with the last good policy: {why}");
-            alerts.push(Alert { code: "policy-not-as-configured", message });
+        if let Some(message) = self.0.state.lock().not_as_configured() {
+            alerts.push(Alert { code: NOT_AS_CONFIGURED, message });
         }
         for Alive { role, policy, number, conduct, .. } in self.0.current.alive() {
             if role == Role::InForce && conduct.trust != Trust::Trusted {
@@ -147,7 +145,7 @@ impl Policies {
                 };
                 let trust = conduct.trust.as_str();
                 let message = format!("policy {policy} (generation {number}) is {trust}: {who}");
-                alerts.push(Alert { code: "policy-distrusted", message });
+                alerts.push(Alert { code: DISTRUSTED, message });
             }
             if role != Role::Draining && conduct.contradictions > 0 {
                 let message = format!(
@@ -155,32 +153,38 @@ impl Policies {
                      in {} of {} checks; it keeps state between calls, or rolls dice",
                     conduct.contradictions, conduct.checks
                 );
-                alerts.push(Alert { code: "policy-contradicts-itself", message });
+                alerts.push(Alert { code: CONTRADICTS_ITSELF, message });
             }
         }
         alerts
     }
 }
 
-fn difference(
-    wish: Option<&Wish>,
-    active: Option<&Activation>,
-    passage: Option<&Passage>,
-    at_start: Option<&str>,
-) -> Option<Difference> {
-    let (wish, active) = (wish?, active?);
-    if wish.component == Some(active.component) {
-        return None;
+impl State {
+    fn difference(&self) -> Option<Difference> {
+        let (wish, active) = (self.wish.as_ref()?, self.record.active()?);
+        if wish.component == Some(active.component) {
+            return None;
+        }
+        let failed = self.newest.as_ref().and_then(|newest| newest.passage().failed);
+        let failed = failed.map(|failed| format!("{}: {}", failed.step.as_str(), failed.why));
+        // Loaded and waiting is no difference, and neither is being on the way.
+        let why = failed.or_else(|| self.at_start.clone())?;
+        Some(Difference {
+            wanted: wish.source.clone(),
+            active: format!("{} from {}", active.policy, active.source),
+            why,
+        })
     }
-    let failed = passage.and_then(|passage| passage.failed.as_ref());
-    let failed = failed.map(|failed| format!("{}: {}", failed.step.as_str(), failed.why));
-    // Loaded and waiting is no difference, and neither is being on the way.
-    let why = failed.or_else(|| at_start.map(str::to_owned))?;
-    Some(Difference {
-        wanted: wish.source.clone(),
-        active: format!("{} from {}", active.policy, active.source),
-        why,
-    })
+
+    /// For people: what judges is not what is wanted.
+    fn not_as_configured(&self) -> Option<String> {
+        if let Some(why) = &self.at_start {
+            return Some(format!("the host started with the last good policy: {why}"));
+        }
+        let Difference { wanted, active, why } = self.difference()?;
+        Some(format!("{wanted} is wanted, and {active} judges: {why}"))
+    }
 }
 
 impl GenerationStatus {

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -109,13 +110,16 @@ fn failed_step(policies: &Policies) -> Option<Step> {
 async fn a_policy_is_loaded_activated_and_rolled_back() {
     let home = Home::new();
     let policies = home.default().await;
-    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
+    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     assert_eq!(in_force(&policies), "default", "loading changes nothing");
     let status = policies.status();
     assert_eq!(status.loaded.unwrap().component, component);
     assert_eq!(status.difference, None, "it waits, and that is no trouble");
 
-    let activation = policies.activate(component, &somebody(), None).await.unwrap();
+    let done = policies.activate(component, &somebody(), None).await.unwrap();
+    assert_eq!(done.before.map(|before| before.component), Some(digest("default")));
+    assert_eq!((done.revision, done.generation), (policies.revision(), 2));
+    let activation = done.activation;
     assert_eq!(in_force(&policies), "count-debounce");
     assert_eq!((activation.by.as_str(), activation.how), ("somebody", How::Activated));
     let status = policies.status();
@@ -123,9 +127,10 @@ async fn a_policy_is_loaded_activated_and_rolled_back() {
     assert_eq!(status.before.as_ref().map(|before| before.component), Some(digest("default")));
     let steps: Vec<_> = status.passage.unwrap().taken.iter().map(|taken| taken.step).collect();
     assert_eq!(steps, [Step::Settings, Step::Golden, Step::Activate], "it ran already");
+    assert_eq!(done.passage.taken.len(), 3, "and who asked is told of each");
 
     let back = policies.roll_back(&somebody(), None).await.unwrap();
-    assert_eq!((in_force(&policies).as_str(), back.how), ("default", How::RolledBack));
+    assert_eq!((in_force(&policies).as_str(), back.activation.how), ("default", How::RolledBack));
     policies.roll_back(&somebody(), None).await.unwrap();
     assert_eq!(in_force(&policies), "count-debounce", "back and forth");
     assert_eq!(policies.status().activations.len(), 4);
@@ -152,6 +157,7 @@ async fn whatever_fails_what_judges_stays_and_the_status_says_why() {
         let status = policies.status();
         assert_eq!(status.passage.unwrap().failed.unwrap().step, step, "{case}");
         assert!(status.difference.is_some(), "{case}");
+        assert_eq!(alerts(&policies), ["policy-not-as-configured"], "{case}");
         assert_eq!((status.loaded, status.revision), (None, 1), "{case}");
     }
     let unknown = policies.activate(Digest::of(b"nothing"), &somebody(), None).await;
@@ -164,7 +170,7 @@ async fn whatever_fails_what_judges_stays_and_the_status_says_why() {
 async fn two_people_do_not_overwrite_each_other() {
     let home = Home::new();
     let policies = home.default().await;
-    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
+    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     let seen = policies.revision();
     policies.activate(component, &somebody(), Some(seen)).await.unwrap();
     let late = policies.activate(component, &somebody(), Some(seen)).await;
@@ -178,7 +184,7 @@ async fn what_people_activated_judges_after_a_restart_until_the_configuration_ch
     let home = Home::new();
     let file = home.file("policy.wasm", &built_in("default").bytes);
     let policies = home.boot(&file).await.unwrap();
-    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
+    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     policies.activate(component, &somebody(), None).await.unwrap();
     drop(policies);
 
@@ -229,7 +235,7 @@ async fn a_host_that_never_had_a_good_policy_does_not_start() {
 async fn a_kept_component_that_was_changed_is_not_trusted() {
     let home = Home::new();
     let policies = home.default().await;
-    let component = policies.load(uploaded(UNRULY), &somebody()).await.unwrap();
+    let component = policies.load(uploaded(UNRULY), &somebody()).await.unwrap().component;
     let kept = home.dir.path().join(format!("state/policies/{component}.wasm"));
     // It is loaded, and runs; so let another one take its place first.
     policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
@@ -265,7 +271,7 @@ async fn only_signed_components_come_in_where_the_operator_wants_that() {
     let refused = policies.load(uploaded(UNRULY), &somebody()).await.unwrap_err();
     assert_eq!((refused.step(), failed_step(&policies)), (Step::Signature, Some(Step::Signature)));
     // What the program itself brings needs nobody to vouch for it, from the shelf neither.
-    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
+    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     policies.activate(component, &somebody(), None).await.unwrap();
     policies.roll_back(&somebody(), None).await.unwrap();
     assert_eq!(in_force(&policies), "default");
@@ -309,14 +315,21 @@ async fn components_of_the_folder_are_loaded_by_name() {
     let folder = home.dir.path().join("folder");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("v2.wasm"), built_in("count-debounce").bytes).unwrap();
-    home.config.folder = Some(folder);
+    home.config.folder = Some(folder.clone());
     let policies = home.default().await;
     for name in ["v2", "v2.wasm"] {
-        let component = policies.load_named(name, &somebody()).await.unwrap();
+        let component = policies.load_named(name, &somebody()).await.unwrap().component;
         assert_eq!(component, digest("count-debounce"), "{name}");
     }
+    let component = policies.load_named("trust-the-probe", &somebody()).await.unwrap().component;
+    assert_eq!(component, digest("trust-the-probe"), "or of those that the program carries");
     let missing = policies.load_named("../v2", &somebody()).await.unwrap_err().to_string();
-    assert!(missing.contains("there are: v2.wasm"), "{missing}");
+    assert!(missing.contains("there are: v2.wasm, default"), "{missing}");
+    assert!(alerts(&policies).is_empty(), "a slip is no wish");
+    symlink("nowhere", folder.join("gone.wasm")).unwrap();
+    let refused = policies.load_named("gone", &somebody()).await.unwrap_err();
+    assert!(matches!(refused, PoliciesFailure::Refused(Refused::Unreadable { .. })));
+    assert_eq!(failed_step(&policies), Some(Step::Fetch), "it was wanted, and is not there");
 }
 
 #[test]

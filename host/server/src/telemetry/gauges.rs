@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use prometheus::{IntGaugeVec, Registry};
-use reprieve_core::{ids::TenantId, time::Millis, trust::Trust};
+use reprieve_core::{ids::TenantId, time::Millis};
 use reprieve_runtime::{Alive, Role};
 
 use super::families::{counter, gauge, gauges, registered, seconds};
 use crate::{
+    policies::{ALERTS, Alert},
     store::{Backlog, StoreHealth},
     supervisor::{BEYOND, Standings, Supervisor},
 };
@@ -63,7 +64,14 @@ pub(super) fn of_workspaces(
     alerts.with_label_values(&["blindness"]).set(alerted);
 }
 
-pub(super) fn of_generations(registry: &Registry, alive: &[Alive], alerts: &IntGaugeVec) {
+pub(super) fn of_policies(raised: &[Alert], alerts: &IntGaugeVec) {
+    for code in ALERTS {
+        let those = raised.iter().filter(|alert| alert.code == code).count();
+        alerts.with_label_values(&[code]).set(integer(those));
+    }
+}
+
+pub(super) fn of_generations(registry: &Registry, alive: &[Alive]) {
     let number = registered(
         registry,
         gauge(
@@ -88,15 +96,6 @@ pub(super) fn of_generations(registry: &Registry, alive: &[Alive], alerts: &IntG
         let component = in_force.component.to_string();
         policies.with_label_values(&[&in_force.policy, &component]).set(1);
     }
-    let distrusted = |generation: &&Alive| {
-        generation.role == Role::InForce && generation.conduct.trust != Trust::Trusted
-    };
-    let contradicts = |generation: &&Alive| {
-        generation.role != Role::Draining && generation.conduct.contradictions > 0
-    };
-    let alert = |code, those: usize| alerts.with_label_values(&[code]).set(integer(those));
-    alert("policy-distrusted", alive.iter().filter(distrusted).count());
-    alert("policy-contradicts-itself", alive.iter().filter(contradicts).count());
 }
 
 const fn role_name(role: Role) -> &'static str {

@@ -12,15 +12,20 @@ mod process;
 
 use prometheus::{Registry, TextEncoder};
 
-use crate::{store::Store, supervisor::Supervisor};
+use crate::{policies::Policies, store::Store, supervisor::Supervisor};
 
 /// Everything that is known now, in Prometheus' text format. What cannot be looked
 /// up is left out: no figure is better than a wrong one.
-pub async fn exposition(supervisor: &Supervisor, store: &Store) -> prometheus::Result<String> {
+pub async fn exposition(
+    supervisor: &Supervisor,
+    policies: &Policies,
+    store: &Store,
+) -> prometheus::Result<String> {
     let now = Registry::new();
     let alerts = gauges::alerts(&now);
     gauges::of_workspaces(&now, &supervisor.survey(), &alerts);
-    gauges::of_generations(&now, &supervisor.generations(), &alerts);
+    gauges::of_generations(&now, &supervisor.generations());
+    gauges::of_policies(&policies.alerts(), &alerts);
     gauges::of_sight(&now, supervisor);
     gauges::of_store(&now, store.health());
     match store.queue.backlog().await {

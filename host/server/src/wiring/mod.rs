@@ -108,6 +108,8 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
     let workspaces = options.config.workspaces.keys().cloned().collect();
     let containers = options.config.docker.enabled;
     let admin_scheme = if options.config.admin.tls.is_some() { "https" } else { "http" };
+    // It answers before it has started whole, and may be told to stop by then.
+    let asked_to_stop = asked_to_stop()?;
     let host = Host::start(options).await?;
     cli::welcome(&Welcome {
         proxy: base_url("http", host.proxy)?,
@@ -118,7 +120,7 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
         containers,
         try_it,
     });
-    asked_to_stop().await?;
+    asked_to_stop.await;
     tracing::info!("stopping: running requests end, then the workspaces");
     host.shutdown().await;
     Ok(())
@@ -167,6 +169,7 @@ impl Host {
         let admin_parts = AdminParts {
             supervisor: supervisor.clone(),
             settings: settings.clone(),
+            policies: policies.clone(),
             store: store.clone(),
             clock,
             hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,
@@ -421,13 +424,15 @@ fn base_url(scheme: &str, address: SocketAddr) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("{scheme}://{host}/"))?)
 }
 
-async fn asked_to_stop() -> io::Result<()> {
+/// From now on a signal is heard, and ends nothing by itself.
+fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

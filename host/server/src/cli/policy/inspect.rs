@@ -1,28 +1,18 @@
-//! `reprieve policy`: what a component is, before anybody trusts it.
+//! `reprieve policy inspect`: what a component is, before anybody trusts it.
 
 use std::{fmt::Write as _, path::PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use reprieve_runtime::{
     Engine, EngineOptions, Limits, Policy,
     registry::{Candidate, TrustedKey, check_signature},
 };
 use serde_json::{Value, json};
 
-use super::output::{self, CAREFUL, GOOD, UsageError};
-use crate::config::policy::PolicySource;
-
-/// Look at policies.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct PolicyArgs {
-    #[command(subcommand)]
-    command: PolicyCommand,
-}
-
-#[derive(Clone, Debug, Subcommand)]
-enum PolicyCommand {
-    Inspect(InspectArgs),
-}
+use crate::{
+    cli::output::{self, CAREFUL, GOOD, UsageError},
+    config::policy::PolicySource,
+};
 
 /// Say what a component is: what it calls itself, what it asks, its settings and
 /// its reasons. Needs no host; starts the component, but puts nothing to it.
@@ -34,13 +24,13 @@ Examples:
   reprieve policy inspect default --json | jq .settings_schema
 
 Exit code: 0 if this host could run it, 2 if not.")]
-struct InspectArgs {
+pub(super) struct InspectArgs {
     /// A policy component, or the name of a built-in policy.
     #[arg(value_name = "FILE|NAME")]
     policy: PathBuf,
 
-    /// A public key of minisign that you trust: the signature in `FILE.minisig`
-    /// is checked with it.
+    /// A public key of minisign that you trust, or `ed25519:` and a plain one: the
+    /// signature in FILE.minisig or FILE.ed25519 is checked with it.
     #[arg(long = "key", value_name = "KEY")]
     keys: Vec<String>,
 
@@ -49,13 +39,7 @@ struct InspectArgs {
     json: bool,
 }
 
-pub(crate) fn policy(args: &PolicyArgs) -> anyhow::Result<u8> {
-    match &args.command {
-        PolicyCommand::Inspect(args) => inspect(args),
-    }
-}
-
-fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
+pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
     let keys = args.keys.iter().map(|key| TrustedKey::parse(key)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(UsageError::of)?;
     let candidate = PolicySource::named(&args.policy).fetch().map_err(UsageError::of)?;

@@ -1,0 +1,276 @@
+//! `reprieve policy`: look at components, and replace the one that judges at a
+//! running host.
+//!
+//! [`inspect`] needs no host; [`which`] finds out what is meant; [`progress`] tells
+//! how far the host has come; [`prose`] is what people read.
+
+mod inspect;
+mod progress;
+mod prose;
+mod which;
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use clap::{Args, Subcommand};
+use http::{HeaderMap, HeaderValue, header};
+use reprieve_core::ids::Digest;
+use reprieve_runtime::registry::Candidate;
+use serde_json::{Value, json};
+
+use self::which::Wanted;
+use super::{
+    client::{AdminClient, Content},
+    connection::AdminArgs,
+    output,
+};
+
+/// Look at policies, and replace the one that judges.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+A policy is loaded, which checks it, and then activated: the next decision is made
+by it. Whatever it fails in, what judges stays.
+
+Examples:
+  reprieve policy inspect ./my-policy.wasm
+  reprieve policy load ./my-policy.wasm
+  reprieve policy status
+  reprieve policy activate my-policy --why 'fewer false restarts'
+  reprieve policy rollback --why 'it restarts nobody'
+  reprieve policy load ./my-policy.wasm --activate --why 'tried on staging'
+
+Exit codes: 0 done; 1 the host refuses, and what judges stays; 2 the question was
+wrong.")]
+pub(crate) struct PolicyArgs {
+    #[command(subcommand)]
+    command: PolicyCommand,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum PolicyCommand {
+    Inspect(inspect::InspectArgs),
+    /// Check a component at the host, and keep it there. It does not judge yet.
+    ///
+    /// The host checks its digest and its signature, what it asks for, that it
+    /// compiles, starts, takes everybody's settings and rules as the golden table
+    /// says.
+    #[command(after_help = "\
+What is a file here is uploaded, with the signature in FILE.minisig (or the plain one
+in FILE.ed25519) if there is one. Another
+name is that of a component in the host's own `policy.folder`. `default` and the
+other built-in policies are the host's own; ./default is a file.
+
+Examples:
+  reprieve policy load ./my-policy.wasm
+  reprieve policy load ./my-policy.wasm --signature ./ours.minisig
+  reprieve policy load my-policy              of the host's policy.folder
+  reprieve policy load default --activate --why 'back to what we know'")]
+    Load(LoadArgs),
+    /// Put a component in force that was loaded, or judged before. The next decision
+    /// is made by it.
+    #[command(after_help = "\
+Examples:
+  reprieve policy activate my-policy --why 'fewer false restarts'
+  reprieve policy activate 9f86d081 --why '…'
+                        the beginning of a digest is enough
+  reprieve policy activate my-policy --expect 12 --why '…'
+                        only if nobody changed the policy since `status` said 12")]
+    Activate(ActivateArgs),
+    /// Put the policy back in force that judged before this one.
+    #[command(after_help = "\
+An activation like any other: a second rollback brings the first policy back.
+
+Example:
+  reprieve policy rollback --why 'it restarts nobody'")]
+    Rollback(RollbackArgs),
+    /// What judges, what is wanted, and why they differ.
+    #[command(after_help = "\
+Examples:
+  reprieve policy status
+  reprieve policy status --json | jq .passage.failed
+
+Exit code: 0 if what is wanted judges, 1 if not, or if there is an alert.")]
+    Status(StatusArgs),
+}
+
+#[derive(Args, Clone, Debug)]
+struct LoadArgs {
+    /// A component file, or the name of a component at the host.
+    #[arg(value_name = "FILE|NAME")]
+    policy: PathBuf,
+    /// A detached signature of FILE. Default: FILE.minisig, FILE.ed25519, or none.
+    #[arg(long, value_name = "FILE")]
+    signature: Option<PathBuf>,
+    /// Put it in force, too, if nobody changes the policy meanwhile.
+    #[arg(long, requires = "why")]
+    activate: bool,
+    /// Why, for whoever reads the history.
+    #[arg(long, value_name = "TEXT")]
+    why: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ActivateArgs {
+    /// Its digest or the beginning of it, or the name that it gives itself.
+    #[arg(value_name = "DIGEST|NAME")]
+    policy: String,
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Args, Clone, Debug)]
+struct RollbackArgs {
+    #[command(flatten)]
+    change: Change,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Change {
+    /// Why, for whoever reads the history.
+    #[arg(long, value_name = "TEXT")]
+    why: String,
+    /// The revision that `status` told. Refused if somebody changed the policy
+    /// since. Default: the revision now.
+    #[arg(long, value_name = "REVISION")]
+    expect: Option<u64>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Clone, Debug)]
+struct StatusArgs {
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Args, Clone, Debug)]
+struct Common {
+    /// As the host tells it, for machines.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    admin: AdminArgs,
+}
+
+pub(crate) async fn policy(args: &PolicyArgs) -> anyhow::Result<u8> {
+    match &args.command {
+        PolicyCommand::Inspect(args) => inspect::inspect(args),
+        PolicyCommand::Load(args) => load(args).await,
+        PolicyCommand::Activate(args) => activate(args).await,
+        PolicyCommand::Rollback(args) => rollback(args).await,
+        PolicyCommand::Status(args) => status(args).await,
+    }
+}
+
+async fn load(args: &LoadArgs) -> anyhow::Result<u8> {
+    let wanted = which::wanted(&args.policy, args.signature.as_deref())?;
+    let client = args.common.admin.client()?;
+    // Whoever changes it while this one is checked is not overwritten.
+    let before = looked_at(&client).await?;
+    let why = args.why.as_deref().unwrap_or_default();
+    let loaded = match wanted {
+        Wanted::Uploaded(candidate) => upload(&client, candidate, why).await?,
+        Wanted::AtTheHost(name) => {
+            let body = Content::json(&json!({"name": name, "why": why}));
+            asked(&client, "policies/load", &HeaderMap::new(), body).await?
+        }
+    };
+    if !args.activate {
+        return told(&args.common, &loaded, prose::loaded);
+    }
+    let component = loaded["component"].as_str().unwrap_or_default();
+    let in_force = put_in_force(&client, component, why, revision(&before)).await?;
+    let both = json!({"loaded": loaded, "activated": in_force});
+    told(&args.common, &both, |both| {
+        prose::steps(&both["loaded"]) + &prose::in_force(&both["activated"])
+    })
+}
+
+async fn activate(args: &ActivateArgs) -> anyhow::Result<u8> {
+    let Change { why, expect, common } = &args.change;
+    let client = common.admin.client()?;
+    let now = looked_at(&client).await?;
+    let component = which::component(&args.policy, &now)?;
+    let seen = expect.unwrap_or_else(|| revision(&now));
+    let in_force = put_in_force(&client, &component, why, seen).await?;
+    told(common, &in_force, prose::in_force)
+}
+
+async fn rollback(args: &RollbackArgs) -> anyhow::Result<u8> {
+    let Change { why, expect, common } = &args.change;
+    let client = common.admin.client()?;
+    let seen = match expect {
+        Some(seen) => *seen,
+        None => revision(&looked_at(&client).await?),
+    };
+    let body = Content::json(&json!({"why": why}));
+    let in_force = asked(&client, "policies/rollback", &if_match(seen)?, body).await?;
+    told(common, &in_force, prose::in_force)
+}
+
+async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
+    let status = looked_at(&args.common.admin.client()?).await?;
+    told(&args.common, &status, prose::status)?;
+    let alerts = status["alerts"].as_array().map_or(0, Vec::len);
+    let is_as_wanted = status["difference"].is_null() && alerts == 0;
+    Ok(if is_as_wanted { output::OK } else { output::NO })
+}
+
+async fn upload(client: &AdminClient, candidate: Candidate, why: &str) -> anyhow::Result<Value> {
+    let mut query = url::form_urlencoded::Serializer::new(String::new());
+    // What arrives is what was read here.
+    query.append_pair("component", &Digest::of(&candidate.bytes).to_string());
+    query.append_pair("why", why);
+    let mut headers = HeaderMap::new();
+    if let Some(signature) = &candidate.signature {
+        let value = HeaderValue::try_from(BASE64_STANDARD.encode(signature))?;
+        headers.insert("reprieve-signature", value);
+    }
+    let content = Content { media_type: "application/wasm", bytes: candidate.bytes.into() };
+    let path = format!("policies/upload?{}", query.finish());
+    asked(client, &path, &headers, content).await
+}
+
+async fn put_in_force(
+    client: &AdminClient,
+    component: &str,
+    why: &str,
+    seen: u64,
+) -> anyhow::Result<Value> {
+    let body = Content::json(&json!({"component": component, "why": why}));
+    asked(client, "policies/activate", &if_match(seen)?, body).await
+}
+
+async fn looked_at(client: &AdminClient) -> anyhow::Result<Value> {
+    client.get("policies").await
+}
+
+/// Asks for what takes its time, and tells meanwhile how far it has come.
+async fn asked(
+    client: &AdminClient,
+    path: &str,
+    headers: &HeaderMap,
+    content: Content,
+) -> anyhow::Result<Value> {
+    let asked = client.ask_and_wait(path, headers, content);
+    let (_, answer) = progress::told_until_done(client, asked).await?;
+    serde_json::from_slice(&answer).context("the host answers with another shape")
+}
+
+fn if_match(revision: u64) -> anyhow::Result<HeaderMap> {
+    let value = HeaderValue::try_from(format!("\"{revision}\""))?;
+    Ok([(header::IF_MATCH, value)].into_iter().collect())
+}
+
+fn revision(status: &Value) -> u64 {
+    status["revision"].as_u64().unwrap_or_default()
+}
+
+fn told(common: &Common, answer: &Value, prose: impl Fn(&Value) -> String) -> anyhow::Result<u8> {
+    let text = if common.json { format!("{answer:#}\n") } else { prose(answer) };
+    output::print(&text)?;
+    Ok(output::OK)
+}

@@ -1,0 +1,110 @@
+//! How far the host has come with a policy, on a terminal, while one waits.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    pin::pin,
+    time::Duration,
+};
+
+use reprieve_runtime::registry::Step;
+use serde_json::Value;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::cli::{client::AdminClient, output};
+
+/// What ends sooner needs no telling.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// In order.
+const STEPS: [Step; 9] = [
+    Step::Fetch,
+    Step::Digest,
+    Step::Signature,
+    Step::Imports,
+    Step::Compile,
+    Step::Describe,
+    Step::Settings,
+    Step::Golden,
+    Step::Activate,
+];
+
+/// Waits for what was asked. Where nobody watches, nothing is told.
+pub(super) async fn told_until_done<T>(client: &AdminClient, asked: impl Future<Output = T>) -> T {
+    if !std::io::stderr().is_terminal() {
+        return asked.await;
+    }
+    let began = Instant::now();
+    let mut look = interval_at(began + LOOK_EVERY, LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut asked = pin!(asked);
+    loop {
+        tokio::select! {
+            done = &mut asked => {
+                say("");
+                return done;
+            }
+            _ = look.tick() => {}
+        }
+        let meanwhile = async {
+            let status = client.get::<Value>("policies").await.ok();
+            let under_way = status.and_then(|status| under_way(&status["passage"]));
+            say(&under_way.map_or_else(String::new, |what| {
+                format!("{what}, {} s", began.elapsed().as_secs())
+            }));
+        };
+        tokio::select! {
+            done = &mut asked => {
+                say("");
+                return done;
+            }
+            () = meanwhile => {}
+        }
+    }
+}
+
+/// None: nothing is.
+fn under_way(passage: &Value) -> Option<String> {
+    if !passage["failed"].is_null() {
+        return None;
+    }
+    let source = output::plain(passage["source"].as_str()?);
+    let newest = passage["taken"].as_array()?.last();
+    let newest = newest.and_then(|taken| taken["step"].as_str());
+    let position = STEPS.iter().position(|step| Some(step.as_str()) == newest);
+    let next = STEPS.get(position.map_or(0, |position| position + 1))?;
+    Some(format!("{source}: {}", next.as_str()))
+}
+
+/// In the place of what stood there.
+fn say(line: &str) {
+    let mut err = anstream::stderr().lock();
+    // Whoever does not see it waits all the same.
+    let _ = write!(err, "\r\u{1b}[K{line}").and_then(|()| err.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_under_way_is_the_step_after_the_newest() {
+        let passage = |taken: &[&str]| {
+            let taken: Vec<_> = taken.iter().map(|step| json!({"step": step})).collect();
+            json!({"source": "uploaded", "taken": taken})
+        };
+        for (taken, expected) in [
+            (&[][..], Some("uploaded: fetch")),
+            (&["fetch", "digest", "signature", "imports"], Some("uploaded: compile")),
+            (&["settings"], Some("uploaded: golden")),
+            (&["settings", "golden", "activate"], None),
+        ] {
+            assert_eq!(under_way(&passage(taken)).as_deref(), expected, "{taken:?}");
+        }
+        let mut failed = passage(&["fetch"]);
+        failed["failed"] = json!({"step": "digest"});
+        assert_eq!(under_way(&failed), None);
+        assert_eq!(under_way(&Value::Null), None);
+    }
+}
