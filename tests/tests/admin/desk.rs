@@ -14,7 +14,7 @@ use reprieve_server::{
     admin::{self, AdminLimits, AdminParts},
     store::TokenRecord,
 };
-use reprieve_tests::{Stage, StageOptions};
+use reprieve_tests::{PolicyName, Stage, StageOptions};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -47,7 +47,17 @@ impl Desk {
     }
 
     pub(crate) async fn with(limits: AdminLimits) -> Self {
-        let stage = Stage::set(StageOptions::default()).await;
+        Self::before(Stage::set(StageOptions::default()).await, limits)
+    }
+
+    /// A policy judges that misbehaves on demand.
+    pub(crate) async fn unruly() -> Self {
+        let policy = PolicyName::Unruly;
+        let stage = Stage::set(StageOptions { policy, ..StageOptions::default() }).await;
+        Self::before(stage, AdminLimits::default())
+    }
+
+    fn before(stage: Stage, limits: AdminLimits) -> Self {
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
@@ -111,6 +121,19 @@ impl Desk {
     pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
         let json = [("content-type", "application/json")];
         self.ask(Method::POST, path, Some(token), &json, &body.to_string()).await
+    }
+
+    /// Changes settings, if they are still as they were seen.
+    pub(crate) async fn patch(
+        &self,
+        layer: &str,
+        token: &str,
+        if_match: &str,
+        body: &Value,
+    ) -> Answer {
+        let headers = [("content-type", "application/json"), ("if-match", if_match)];
+        let path = format!("/settings/{layer}");
+        self.ask(Method::PATCH, &path, Some(token), &headers, &body.to_string()).await
     }
 
     /// A stream, which is let in.
