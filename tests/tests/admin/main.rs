@@ -4,7 +4,9 @@
 
 mod desk;
 mod queue;
+mod redaction;
 mod rules;
+mod settings;
 mod stream;
 mod tokens;
 mod workspaces;
