@@ -57,7 +57,8 @@ pub(super) fn routes(api: Api) -> Api {
         Route::new(Method::POST, &format!("{queue}/retry"), access(Role::Operator), retry)
             .says(
                 "Delivers what waits now.",
-                "Without the wait that follows a failed delivery. An attempt counts as any other.",
+                "Without the wait that follows a failed delivery, and with all attempts before it \
+                 again. What has ended stays ended.",
             )
             .answers_nothing(StatusCode::ACCEPTED, "It is under way."),
     )
@@ -103,7 +104,7 @@ struct Item {
     /// Larger goes first.
     priority: u8,
     accepted_ms: u64,
-    /// Deliveries that were tried.
+    /// Deliveries that were tried, since `retry` if that was asked for.
     attempts: u32,
     /// Why the last one came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,6 +216,7 @@ async fn retry(
     State(admin): State<Admin>,
     Named(workspace): Named<WorkspaceId>,
 ) -> Result<StatusCode, Problem> {
+    admin.queue().renew_attempts(&workspace).await?;
     match admin.supervisor().deliver_now(&workspace) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(Problem::unknown("workspace", workspace)),

@@ -133,6 +133,17 @@ impl QueueStore {
         changed.await.map(|changed| changed > 0)
     }
 
+    /// What waits for a workspace has all its attempts before it again. Returns how
+    /// many items that are.
+    pub async fn renew_attempts(&self, workspace: &WorkspaceId) -> Result<u32, StoreFault> {
+        let workspace = workspace.clone();
+        let sql = "UPDATE queue_items SET attempts = 0 WHERE workspace = ?1 AND stage = 0";
+        let changed = self.writer.write(0, move |connection| {
+            connection.prepare_cached(sql)?.execute([workspace.as_str()])
+        });
+        changed.await.map(count)
+    }
+
     /// Removes items that ended longer ago than [`KEEP_ENDED`].
     pub(super) async fn remove_ended(&self, now: UnixMillis) -> Result<u32, StoreFault> {
         let before = now.0.saturating_sub(KEEP_ENDED.0);
