@@ -2,7 +2,7 @@
 
 mod entry;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use reprieve_core::{
@@ -239,13 +239,15 @@ impl Queue for QueueStore {
         self.readers.read(move |connection| depth(connection, &workspace)).await
     }
 
-    async fn waiting(&self) -> Result<Vec<WorkspaceId>, StoreFault> {
+    async fn depths(&self) -> Result<BTreeMap<WorkspaceId, u32>, StoreFault> {
         self.readers
             .read(|connection| {
-                let sql = "SELECT DISTINCT workspace FROM queue_items WHERE stage = 0";
+                let sql = "SELECT workspace, count(*) FROM queue_items
+                           WHERE stage = 0 GROUP BY workspace";
                 let mut statement = connection.prepare_cached(sql)?;
-                let names = statement.query_map([], |found| row::name(found, 0))?;
-                names.collect()
+                let depths =
+                    statement.query_map([], |found| Ok((row::name(found, 0)?, found.get(1)?)))?;
+                depths.collect()
             })
             .await
     }
