@@ -32,6 +32,7 @@ mod route;
 mod settings;
 mod stream;
 mod tokens;
+mod turns;
 mod whoami;
 mod workspaces;
 
@@ -51,7 +52,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::OwnedMutexGuard;
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -63,6 +64,7 @@ use self::{
     problem::Problem,
     route::{Access, Of, Route},
     stream::Streams,
+    turns::{About, Turns},
 };
 use crate::{
     settings::LiveSettings,
@@ -102,7 +104,7 @@ pub fn router(parts: AdminParts) -> Router {
         hosts_own,
         rules,
         document,
-        turn: Mutex::default(),
+        turns: Turns::default(),
         refusals_left_out: AtomicU64::default(),
         streams: Streams::default(),
         parts,
@@ -143,7 +145,7 @@ struct Inner {
     rules: Rules,
     document: OpenApi,
     limits: Limits,
-    turn: Mutex<()>,
+    turns: Turns,
     refusals_left_out: AtomicU64,
     streams: Streams,
 }
@@ -196,9 +198,10 @@ impl Admin {
     }
 
     /// Whoever overwrites takes a turn: between his look at what is in force and
-    /// his change no other request changes anything.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.0.turn.lock().await
+    /// his change no other request changes the same.
+    /// 503 if that takes too long.
+    async fn turn(&self, about: About) -> Result<OwnedMutexGuard<()>, Problem> {
+        self.0.turns.take(about).await
     }
 
     /// Whom a token lets in, expired or not.

@@ -27,6 +27,7 @@ use super::{
     guard::Caller,
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
+    turns::About,
 };
 use crate::supervisor::WorkspaceStatus;
 
@@ -359,7 +360,7 @@ async fn carry_out(
     verb: Verb,
     if_match: Option<&IfMatch>,
 ) -> Result<Done, Problem> {
-    let _turn = admin.turn().await;
+    let _turn = admin.turn(About::Workspace(id.clone())).await?;
     let before = status(admin, id).await?;
     if let Some(if_match) = if_match {
         if_match.check(&tag(&before))?;
