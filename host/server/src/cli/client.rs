@@ -27,11 +27,17 @@ const ANSWER_LIMIT_BYTES: usize = 100 << 20;
 const MAX_PAGES: usize = 1_000;
 
 /// Speaks to one host.
-#[derive(Debug)]
 pub(crate) struct AdminClient {
     base: Url,
     token: String,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+impl std::fmt::Debug for AdminClient {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminClient").field("base", &self.base).finish_non_exhaustive()
+    }
 }
 
 /// What an operator can ask of a workspace.
@@ -307,6 +313,13 @@ mod tests {
         let workspaces = client(host().await, "right").workspaces().await.unwrap().workspaces;
         let names: Vec<_> = workspaces.iter().map(|line| line.id.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_client_does_not_show_its_token() {
+        let client = client(Url::parse("http://127.0.0.1:1/").unwrap(), "secret");
+        let shown = format!("{client:?}");
+        assert!(shown.contains("127.0.0.1") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]
