@@ -162,7 +162,7 @@ fn settings(policy: PolicyName, settle: Duration) -> SettingsBook {
             "recent_heartbeat_max": "2400ms",
             "liveness_ttl": "7200ms",
         }),
-        PolicyName::TrustTheProbe | PolicyName::CountDebounce => json!({}),
+        PolicyName::TrustTheProbe | PolicyName::CountDebounce | PolicyName::Unruly => json!({}),
     };
     let fleet = fleet.as_object().unwrap().clone();
     SettingsBook { fleet: fleet.into(), ..SettingsBook::default() }

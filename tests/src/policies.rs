@@ -25,6 +25,8 @@ pub enum PolicyName {
     Default,
     TrustTheProbe,
     CountDebounce,
+    /// Misbehaves on demand.
+    Unruly,
 }
 
 impl PolicyName {
@@ -33,6 +35,7 @@ impl PolicyName {
             Self::Default => "default.wasm",
             Self::TrustTheProbe => "trust-the-probe.wasm",
             Self::CountDebounce => "count-debounce.wasm",
+            Self::Unruly => "unruly.wasm",
         };
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../policies").join(name)
     }

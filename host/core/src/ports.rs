@@ -5,7 +5,7 @@
 //! shared by many hosts fits. What is in memory anyway can be had through the
 //! `at_hand` methods without waiting.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -297,8 +297,9 @@ pub trait Queue: Send + Sync {
 
     async fn depth(&self, workspace: &WorkspaceId) -> Result<u32, StoreFault>;
 
-    /// Workspaces with items that wait.
-    async fn waiting(&self) -> Result<Vec<WorkspaceId>, StoreFault>;
+    /// How many items wait for each workspace that has some. In one reading,
+    /// however many workspaces there are.
+    async fn depths(&self) -> Result<BTreeMap<WorkspaceId, u32>, StoreFault>;
 
     /// After a crash: what was taken by this host and not ended waits again.
     async fn recover(&self) -> Result<u32, StoreFault>;

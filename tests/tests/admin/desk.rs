@@ -12,9 +12,10 @@ use reprieve_core::{
 };
 use reprieve_server::{
     admin::{self, AdminLimits, AdminParts},
+    policies::Policies,
     store::TokenRecord,
 };
-use reprieve_tests::{Stage, StageOptions, policies_in};
+use reprieve_tests::{PolicyName, Stage, StageOptions, policies_in};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +55,19 @@ impl Desk {
         let policies = policies_in(folder.path()).await;
         let current = Some(Arc::clone(policies.current()));
         let stage = Stage::set(StageOptions { current, ..StageOptions::default() }).await;
+        Self::before(stage, folder, policies, limits)
+    }
+
+    /// A policy judges that misbehaves on demand. It is none of the host's own.
+    pub(crate) async fn unruly() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let policies = policies_in(folder.path()).await;
+        let policy = PolicyName::Unruly;
+        let stage = Stage::set(StageOptions { policy, ..StageOptions::default() }).await;
+        Self::before(stage, folder, policies, AdminLimits::default())
+    }
+
+    fn before(stage: Stage, folder: TempDir, policies: Policies, limits: AdminLimits) -> Self {
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
@@ -118,6 +132,19 @@ impl Desk {
     pub(crate) async fn post(&self, path: &str, token: &str, body: &Value) -> Answer {
         let json = [("content-type", "application/json")];
         self.ask(Method::POST, path, Some(token), &json, &body.to_string()).await
+    }
+
+    /// Changes settings, if they are still as they were seen.
+    pub(crate) async fn patch(
+        &self,
+        layer: &str,
+        token: &str,
+        if_match: &str,
+        body: &Value,
+    ) -> Answer {
+        let headers = [("content-type", "application/json"), ("if-match", if_match)];
+        let path = format!("/settings/{layer}");
+        self.ask(Method::PATCH, &path, Some(token), &headers, &body.to_string()).await
     }
 
     /// A stream, which is let in.

@@ -5,7 +5,9 @@
 mod desk;
 mod policies;
 mod queue;
+mod redaction;
 mod rules;
+mod settings;
 mod stream;
 mod tokens;
 mod workspaces;

@@ -95,6 +95,31 @@ async fn a_reader_that_is_too_slow_is_told_how_many_it_missed() {
     assert_eq!(kind, "decision", "and hears the rest");
 }
 
+#[tokio::test(start_paused = true)]
+async fn how_many_everybody_missed_is_told_to_who_follows_all_and_nobody_else() {
+    let desk = Desk::set().await;
+    let owner = desk.token("owner", Role::Viewer, &[TENANT]).await;
+    for (case, path, token, counts) in [
+        ("all", "/decisions/stream", HOSTS_OWN, true),
+        ("one workspace", "/decisions/stream?workspace=ws-1", HOSTS_OWN, false),
+        ("a token of one tenant", "/decisions/stream", &*owner, false),
+    ] {
+        let mut stream = desk.stream(path, token).await;
+        for _ in 0..MANY {
+            desk.stage.fail(1, ForwardFailure::Refused).await;
+        }
+        let (mut kind, mut data) = next(&mut stream).await.unwrap();
+        while kind == "decision" {
+            (kind, data) = next(&mut stream).await.unwrap();
+        }
+        assert_eq!(
+            (kind.as_str(), data["dropped"].is_u64()),
+            ("dropped", counts),
+            "{case}: {data}"
+        );
+    }
+}
+
 /// Streams that one token may have open.
 const MAX_OPEN: usize = 8;
 

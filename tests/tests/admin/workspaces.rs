@@ -167,3 +167,67 @@ async fn strangers_who_are_refused_hide_nobody_elses_refusal() {
     assert!((1..100).contains(&on_record), "of one address only so many: {on_record}");
     assert_eq!(on_record + left_out, 1_000, "and the others are counted");
 }
+
+/// What the policy does from now on.
+async fn told_to(desk: &Desk, deed: &str) {
+    let wanted = json!({"settings": {"do": deed}});
+    let made = desk.patch("fleet", HOSTS_OWN, "*", &wanted).await;
+    assert_eq!(made.status, StatusCode::OK, "{deed}: {}", made.body);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_order_is_carried_out_whatever_the_policy_rules() {
+    let desk = Desk::unruly().await;
+    for (round, deed) in ["nothing", "hurry", "trap", "no-reason"].into_iter().enumerate() {
+        told_to(&desk, deed).await;
+        let answer = desk.post("/workspaces/ws-1/restart", HOSTS_OWN, &Value::Null).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{deed}: {}", answer.body);
+        assert_eq!(answer.body["message"], "restart of ws-1: under way", "{deed}");
+        let again = desk.post("/workspaces/ws-1/restart", HOSTS_OWN, &Value::Null).await;
+        assert_eq!(again.status, StatusCode::CONFLICT, "{deed}: one is in flight: {}", again.body);
+        desk.pass(Millis::from_secs(10)).await;
+        assert_eq!(desk.stage.restarts().len(), round + 1, "{deed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_policy_puts_off_is_answered_so() {
+    let desk = Desk::unruly().await;
+    desk.post("/workspaces/ws-1/hibernate", HOSTS_OWN, &Value::Null).await;
+    desk.pass(Millis::from_secs(1)).await;
+    told_to(&desk, "hurry").await;
+    let answer = desk.post("/workspaces/ws-1/wake", HOSTS_OWN, &Value::Null).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let message = answer.body["message"].as_str().unwrap();
+    assert!(message.starts_with("wake of ws-1: put off by the policy, for "), "{message}");
+    assert!(answer.body["not_before_ms"].as_u64().unwrap() > desk.now().0, "{}", answer.body);
+    assert_eq!(desk.stage.restarts().len(), 0);
+    told_to(&desk, "nothing").await;
+    desk.pass(Millis::from_secs(60)).await;
+    assert_eq!(desk.stage.restarts().len(), 1, "it is taken up later");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_that_the_store_does_not_begin_is_not_accepted() {
+    let desk = Desk::set().await;
+    desk.stage.store.clone().close().await.unwrap();
+    let answer = desk.post("/workspaces/ws-1/restart", HOSTS_OWN, &Value::Null).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{}", answer.body);
+    assert!(answer.headers.contains_key(header::RETRY_AFTER));
+    assert!(answer.body["detail"].as_str().unwrap().contains("nothing was begun with ws-1"));
+    assert_eq!(desk.stage.restarts().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_is_of_the_life_that_was_seen_where_that_is_asked_for() {
+    let desk = Desk::set().await;
+    let seen = etag(&desk.get("/workspaces/ws-1", HOSTS_OWN).await);
+    let path = "/workspaces/ws-1/restart";
+    for expected in [StatusCode::ACCEPTED, StatusCode::PRECONDITION_FAILED] {
+        let headers = [("if-match", &*seen)];
+        let answer = desk.ask(Method::POST, path, Some(HOSTS_OWN), &headers, "").await;
+        assert_eq!(answer.status, expected, "{}", answer.body);
+        desk.pass(Millis::from_secs(60)).await;
+    }
+    assert_eq!(desk.stage.restarts().len(), 1);
+}

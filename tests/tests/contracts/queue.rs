@@ -1,10 +1,12 @@
 //! The contract of [`Queue`], fact by fact. `queue_model.rs` holds it against a
 //! model on random histories.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use reprieve_core::{
     evidence::StoreFault,
-    ids::{DecisionId, QueueId, WorkspaceId},
+    ids::{DecisionId, QueueId},
     ports::{Accepted, Queue, QueueRefusal},
     queue::{
         ATTEMPTS_EXHAUSTED, Ending, Item, MAX_ATTEMPTS, NewItem, Priority, STALE, Stage,
@@ -92,10 +94,10 @@ async fn an_item_comes_back_as_it_was_accepted(queue: &dyn Queue, host: &Host) {
         stage: Stage::Waiting,
     };
     assert_eq!(queue.get(&accepted.id).await, Ok(Some(expected.clone())));
-    assert_eq!(queue.waiting().await, Ok(vec![workspace("ws")]));
+    assert_eq!(queue.depths().await, Ok([(workspace("ws"), 1)].into()));
     let taken = take(queue, host).await;
     assert_eq!(taken, Some(Item { attempts: 1, stage: Stage::Taken, ..expected }));
-    assert_eq!(queue.waiting().await, Ok(vec![]));
+    assert_eq!(queue.depths().await, Ok(BTreeMap::new()));
 }
 
 async fn a_message_is_accepted_once(queue: &dyn Queue, host: &Host) {
@@ -237,5 +239,5 @@ async fn an_unknown_item_is_nothing(queue: &dyn Queue, host: &Host) {
     assert_eq!(queue.put_back(&id, "?").await, Ok(()));
     assert_eq!(queue.end(&id, answer(b""), host.now()).await, Ok(()));
     assert_eq!(queue.depth(&workspace("nobody")).await, Ok::<u32, StoreFault>(0));
-    assert_eq!(queue.waiting().await, Ok(Vec::<WorkspaceId>::new()));
+    assert_eq!(queue.depths().await, Ok(BTreeMap::new()));
 }

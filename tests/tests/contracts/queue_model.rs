@@ -1,6 +1,6 @@
 //! Random histories of the queue against a model of it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use reprieve_core::{
@@ -186,15 +186,11 @@ async fn compare(queue: &dyn Queue, model: &mut Model) {
         };
         assert_eq!((place, item.attempts), (known.place.clone(), known.attempts));
     }
-    let mut waiting = HashMap::new();
+    let mut waiting = BTreeMap::new();
     for known in model.0.iter().filter(|known| known.place == Place::Waiting) {
         *waiting.entry(workspace(WORKSPACES[known.of])).or_insert(0) += 1;
     }
-    let mut names = queue.waiting().await.unwrap();
-    names.sort();
-    let mut expected: Vec<_> = waiting.keys().cloned().collect();
-    expected.sort();
-    assert_eq!(names, expected);
+    assert_eq!(queue.depths().await.unwrap(), waiting);
     for (name, depth) in waiting {
         assert_eq!(queue.depth(&name).await, Ok(depth));
     }

@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 
 pub use self::{
     steps::{DropReason, Step, Void},
-    words::{Standing, Wish, WorkspaceState},
+    words::{Standing, Wish, WorkspaceState, heeded},
 };
 use crate::{
     ids::{LifeId, Revision},
@@ -80,6 +80,8 @@ pub struct Incident {
     phase: Phase,
     /// Wishes that wait, each not before its time.
     wishes: BTreeMap<RestartCause, UnixMillis>,
+    /// The newest wish that came to nothing, and why.
+    came_to_nothing: Option<(RestartCause, Wish)>,
     /// Down as far as we know: from a death until a sign of the new life.
     offline: bool,
     /// When this life began, until it gave its first sign.
@@ -105,6 +107,7 @@ impl Incident {
             running,
             phase: Phase::Resting,
             wishes: BTreeMap::new(),
+            came_to_nothing: None,
             offline: life == LifeId::default(),
             unseen_since: None,
             doubted: false,
@@ -194,7 +197,17 @@ impl Incident {
             return (Wish::InFlight, vec![Step::Drop { cause, why: DropReason::InFlight }]);
         }
         self.wishes.insert(cause, now);
+        self.came_to_nothing = None;
         (Wish::Taken, self.take_up(now))
+    }
+
+    /// How a wish stands that was taken up, once its steps have been carried out.
+    pub fn came_of(&self, cause: RestartCause, now: UnixMillis) -> Wish {
+        match (self.came_to_nothing, self.wishes.get(&cause)) {
+            (Some((of, why)), _) if of == cause => why,
+            (_, Some(not_before)) if *not_before > now => Wish::Waits { not_before: *not_before },
+            (_, Some(_) | None) => Wish::Taken,
+        }
     }
 
     /// The workspace's settings have this revision now.
@@ -255,6 +268,7 @@ impl Incident {
             }
             Admission::Drop => {
                 self.wishes.remove(&cause);
+                self.came_to_nothing = Some((cause, Wish::Dropped));
                 if cause == RestartCause::SettingsChanged {
                     self.wishes.insert(cause, now + REVISION_RETRY);
                 }
@@ -316,6 +330,7 @@ impl Incident {
             }
             Err(reason) => {
                 self.wishes.remove(&cause);
+                self.came_to_nothing = Some((cause, Wish::NotBegun(reason)));
                 let mut steps = vec![Step::Void(Void::NotBegun(reason))];
                 match reason {
                     NotBegun::LifeEnded { current } => self.life = current,

@@ -196,6 +196,54 @@ fn a_restart_that_failed_is_judged_again() {
     assert_eq!(incident.state(), WorkspaceState::Offline);
 }
 
+#[test]
+fn a_wish_is_told_what_came_of_it() {
+    let cause = RestartCause::Wake;
+    let until = at(30);
+    for (case, admission, begun, expected) in [
+        ("begun", Admission::Admit, Ok((LifeId(4), Revision(1))), Wish::Taken),
+        (
+            "the store fails",
+            Admission::Admit,
+            Err(NotBegun::StoreUnavailable),
+            Wish::NotBegun(NotBegun::StoreUnavailable),
+        ),
+        ("dropped", Admission::Drop, Err(NotBegun::InFlight), Wish::Dropped),
+        (
+            "put off",
+            Admission::Defer(Millis::from_secs(30)),
+            Err(NotBegun::InFlight),
+            Wish::Waits { not_before: until },
+        ),
+    ] {
+        let mut incident = running();
+        incident.wish(cause, T0);
+        incident.ruled(cause, admission, T0);
+        incident.begun(begun, T0);
+        assert_eq!(incident.came_of(cause, T0), expected, "{case}");
+        assert_eq!(incident.came_of(RestartCause::Operator, T0), Wish::Taken, "{case}: another");
+        if !incident.is_in_flight() {
+            incident.wish(cause, until);
+            assert_eq!(incident.came_of(cause, until), Wish::Taken, "{case}: it is asked anew");
+        }
+    }
+}
+
+#[test]
+fn only_a_persons_order_is_carried_out_whatever_the_policy_rules() {
+    for ruled in [Admission::Admit, Admission::Drop, Admission::Defer(Millis(500))] {
+        assert_eq!(heeded(RestartCause::Operator, ruled), Admission::Admit, "{ruled:?}");
+        for cause in [
+            RestartCause::DeadVerdict,
+            RestartCause::SettingsChanged,
+            RestartCause::Wake,
+            RestartCause::Dependency,
+        ] {
+            assert_eq!(heeded(cause, ruled), ruled, "{cause:?}");
+        }
+    }
+}
+
 mod random {
     use proptest::prelude::*;
 

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::{
+    judgement::{Admission, RestartCause},
+    ports::NotBegun,
+    time::UnixMillis,
+};
+
 /// What a person, or rest for lack of work, made of the workspace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -42,15 +48,35 @@ impl WorkspaceState {
     }
 }
 
-/// How a wish for a restart stands at once.
+/// How a wish for a restart stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Taken up; what came of it shows in the steps.
+    /// Taken up: a restart was begun for it, or is as soon as what goes on now
+    /// has ended.
     Taken,
+    /// The policy put it off: it is taken up then at the earliest.
+    Waits { not_before: UnixMillis },
+    /// The policy dropped it.
+    Dropped,
+    /// The store began no next life for it.
+    NotBegun(NotBegun),
     /// A restart is in flight: the wish is joined to it, or counted as dropped.
     InFlight,
     /// A person put the workspace to rest, or nobody here can restart it.
     NotAllowed(Standing),
     /// The life that it was about has ended.
     LifeEnded,
+}
+
+/// What a ruling comes to. A person's order is carried out whatever the policy
+/// rules: it is asked for the record, and one that fails must not keep people from
+/// putting right what it broke.
+pub const fn heeded(cause: RestartCause, ruled: Admission) -> Admission {
+    match cause {
+        RestartCause::Operator => Admission::Admit,
+        RestartCause::DeadVerdict
+        | RestartCause::SettingsChanged
+        | RestartCause::Wake
+        | RestartCause::Dependency => ruled,
+    }
 }

@@ -42,9 +42,10 @@ pub(super) fn routes(api: Api) -> Api {
         Route::new(Method::GET, "/decisions/stream", viewer(Of::Listed), follow)
             .says(
                 "Decisions as they are recorded, as server-sent events.",
-                "An event `decision` carries one as JSON. An event `dropped` says how many were \
-                 left out because the reader was too slow: `{\"dropped\": 12}`. With `after`, or \
-                 the header `Last-Event-ID`, what was recorded since then comes first.",
+                "An event `decision` carries one as JSON. An event `dropped` says that some were \
+                 left out because the reader was too slow; how many, only to who follows all: \
+                 `{\"dropped\": 12}`. With `after`, or the header `Last-Event-ID`, what was \
+                 recorded since then comes first.",
             )
             .query::<StreamQuery>()
             .answers_as::<String>(StatusCode::OK, "The stream.", "text/event-stream"),
@@ -229,6 +230,10 @@ impl Wanted {
             tenants: self.tenants.clone(),
             ..DecisionFilter::default()
         }
+    }
+
+    pub(super) const fn is_everything(&self) -> bool {
+        self.workspace.is_none() && self.tenants.is_none()
     }
 
     pub(super) fn takes(&self, decision: &CoreDecision) -> bool {

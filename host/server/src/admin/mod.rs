@@ -33,6 +33,7 @@ mod route;
 mod settings;
 mod stream;
 mod tokens;
+mod turns;
 mod whoami;
 mod workspaces;
 
@@ -52,7 +53,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 use subtle::ConstantTimeEq as _;
-use tokio::sync::{Mutex, MutexGuard, Semaphore};
+use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
@@ -64,6 +65,7 @@ use self::{
     problem::Problem,
     route::{Access, Of, Route},
     stream::Streams,
+    turns::{About, Turns},
 };
 use crate::{
     policies::Policies,
@@ -105,7 +107,7 @@ pub fn router(parts: AdminParts) -> Router {
         hosts_own,
         rules,
         document,
-        turn: Mutex::default(),
+        turns: Turns::default(),
         refusals_left_out: AtomicU64::default(),
         streams: Streams::default(),
         uploads: policies::places(),
@@ -148,7 +150,7 @@ struct Inner {
     rules: Rules,
     document: OpenApi,
     limits: Limits,
-    turn: Mutex<()>,
+    turns: Turns,
     refusals_left_out: AtomicU64,
     streams: Streams,
     uploads: Arc<Semaphore>,
@@ -206,9 +208,10 @@ impl Admin {
     }
 
     /// Whoever overwrites takes a turn: between his look at what is in force and
-    /// his change no other request changes anything.
-    async fn turn(&self) -> MutexGuard<'_, ()> {
-        self.0.turn.lock().await
+    /// his change no other request changes the same.
+    /// 503 if that takes too long.
+    async fn turn(&self, about: About) -> Result<OwnedMutexGuard<()>, Problem> {
+        self.0.turns.take(about).await
     }
 
     /// Whom a token lets in, expired or not.

@@ -5,7 +5,7 @@ use axum::{Json, extract::State, response::Response};
 use http::{Method, StatusCode};
 use reprieve_core::{
     access::Role,
-    ids::{QueueId, WorkspaceId},
+    ids::{QueueId, TenantId, WorkspaceId},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -57,7 +57,8 @@ pub(super) fn routes(api: Api) -> Api {
         Route::new(Method::POST, &format!("{queue}/retry"), access(Role::Operator), retry)
             .says(
                 "Delivers what waits now.",
-                "Without the wait that follows a failed delivery. An attempt counts as any other.",
+                "Without the wait that follows a failed delivery, and with all attempts before it \
+                 again. What has ended stays ended.",
             )
             .answers_nothing(StatusCode::ACCEPTED, "It is under way."),
     )
@@ -99,11 +100,15 @@ struct Items {
 #[schema(as = QueueItem)]
 struct Item {
     id: String,
+    workspace: String,
+    /// Absent: the workspace is no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<String>,
     message_id: String,
     /// Larger goes first.
     priority: u8,
     accepted_ms: u64,
-    /// Deliveries that were tried.
+    /// Deliveries that were tried, since `retry` if that was asked for.
     attempts: u32,
     /// Why the last one came to nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,16 +136,29 @@ enum Stage {
     Dropped,
 }
 
-impl From<QueueEntry> for Item {
-    fn from(entry: QueueEntry) -> Self {
-        let (stage, ended, drop_reason) = match entry.stage {
-            EntryStage::Waiting => (Stage::Waiting, None, None),
-            EntryStage::Taken => (Stage::Taken, None, None),
-            EntryStage::Delivered { at } => (Stage::Delivered, Some(at), None),
-            EntryStage::Dropped { at, reason } => (Stage::Dropped, Some(at), Some(reason)),
+impl From<&EntryStage> for Stage {
+    fn from(stage: &EntryStage) -> Self {
+        match stage {
+            EntryStage::Waiting => Self::Waiting,
+            EntryStage::Taken => Self::Taken,
+            EntryStage::Delivered { .. } => Self::Delivered,
+            EntryStage::Dropped { .. } => Self::Dropped,
+        }
+    }
+}
+
+impl Item {
+    fn of(entry: QueueEntry, tenant: Option<TenantId>) -> Self {
+        let stage = Stage::from(&entry.stage);
+        let (ended, drop_reason) = match entry.stage {
+            EntryStage::Waiting | EntryStage::Taken => (None, None),
+            EntryStage::Delivered { at } => (Some(at), None),
+            EntryStage::Dropped { at, reason } => (Some(at), Some(reason)),
         };
         Self {
             id: entry.id.to_string(),
+            workspace: entry.workspace.to_string(),
+            tenant: tenant.map(String::from),
             message_id: entry.message_id,
             priority: entry.priority.0,
             accepted_ms: entry.accepted.0,
@@ -164,7 +182,9 @@ async fn list(
     let entries = admin.queue().list(&workspace, after.as_ref(), limit).await?;
     let is_full = entries.len() >= limit as usize;
     let next = entries.last().filter(|_| is_full).map(|entry| entry.id.to_string());
-    Ok(Json(Items { items: entries.into_iter().map(Item::from).collect(), next }))
+    let tenant = admin.supervisor().tenant_of(&workspace);
+    let items = entries.into_iter().map(|entry| Item::of(entry, tenant.clone())).collect();
+    Ok(Json(Items { items, next }))
 }
 
 async fn one(
@@ -172,7 +192,8 @@ async fn one(
     Named(workspace): Named<WorkspaceId>,
     Named(id): Named<QueueId>,
 ) -> Result<Json<Item>, Problem> {
-    Ok(Json(entry(&admin, &workspace, &id).await?.into()))
+    let entry = entry(&admin, &workspace, &id).await?;
+    Ok(Json(Item::of(entry, admin.supervisor().tenant_of(&workspace))))
 }
 
 async fn drop_it(
@@ -198,11 +219,12 @@ async fn drop_it(
         EntryStage::Dropped { .. } => {
             let note = Note {
                 reason: Some(reason.to_owned()),
-                before: Some(json!({"stage": Item::from(before).stage})),
+                before: Some(json!({"stage": Stage::from(&before.stage)})),
                 after: Some(json!({"stage": Stage::Dropped})),
                 ..Note::default()
             };
-            Ok(note.on(Json(Item::from(after))))
+            let tenant = admin.supervisor().tenant_of(&workspace);
+            Ok(note.on(Json(Item::of(after, tenant))))
         }
         EntryStage::Waiting | EntryStage::Taken | EntryStage::Delivered { .. } => {
             let detail = format!("{id} is being delivered, or was; look at it again");
@@ -215,6 +237,7 @@ async fn retry(
     State(admin): State<Admin>,
     Named(workspace): Named<WorkspaceId>,
 ) -> Result<StatusCode, Problem> {
+    admin.queue().renew_attempts(&workspace).await?;
     match admin.supervisor().deliver_now(&workspace) {
         true => Ok(StatusCode::ACCEPTED),
         false => Err(Problem::unknown("workspace", workspace)),

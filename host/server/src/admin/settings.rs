@@ -30,6 +30,7 @@ use super::{
     guard::Caller,
     problem::{Flaw, Problem},
     route::{Access, Of, PREFIX, Route},
+    turns::About,
 };
 use crate::{
     settings::{ChangeRefused, ChangeRequest},
@@ -165,7 +166,7 @@ async fn apply(
     if_match: IfMatch,
     Body(Wanted { settings: patch, why }): Body<Wanted>,
 ) -> Result<Response, Problem> {
-    let _turn = admin.turn().await;
+    let _turn = admin.turn(About::Settings).await?;
     let version = admin.settings().version(&layer);
     if_match.check(&tag(version))?;
     let expected = match if_match {
@@ -193,7 +194,7 @@ async fn undo(
         return Err(unknown());
     }
     let Body(Undo { why, force }) = body?;
-    let _turn = admin.turn().await;
+    let _turn = admin.turn(About::Settings).await?;
     if let Some(if_match) = if_match {
         if_match.check(&tag(admin.settings().version(&done.layer)))?;
     }

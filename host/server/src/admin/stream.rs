@@ -153,8 +153,13 @@ impl Follower {
                     }
                 }
                 Err(broadcast::error::RecvError::Lagged(dropped)) => {
-                    let data = json!({ "dropped": dropped }).to_string();
-                    return Some(Event::default().event("dropped").data(data));
+                    // Counted are everybody's, which is none of the business of who
+                    // follows some.
+                    let data = match self.wanted.is_everything() {
+                        true => json!({ "dropped": dropped }),
+                        false => json!({}),
+                    };
+                    return Some(Event::default().event("dropped").data(data.to_string()));
                 }
                 Err(broadcast::error::RecvError::Closed) => return None,
             }

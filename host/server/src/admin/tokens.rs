@@ -128,7 +128,7 @@ struct NewToken {
 struct TenantName(String);
 
 /// A token that was made.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Serialize, ToSchema)]
 struct CreatedToken {
     /// What to show. It is not to be had again.
     token: String,

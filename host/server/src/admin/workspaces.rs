@@ -11,6 +11,8 @@ use reprieve_core::{
     ids::{TenantId, WorkspaceId},
     incident::{self, Wish, WorkspaceState as CoreState},
     judgement::RestartCause,
+    ports::NotBegun,
+    time::UnixMillis,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -25,6 +27,7 @@ use super::{
     guard::Caller,
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
+    turns::About,
 };
 use crate::supervisor::WorkspaceStatus;
 
@@ -86,11 +89,25 @@ impl Verb {
 
     const fn says(self) -> &'static str {
         match self {
-            Self::Restart => "Restarts a workspace now, whatever the policy would say.",
+            Self::Restart => "Restarts a workspace now, whatever the policy rules.",
             Self::Pause => "Stops a workspace; nothing restarts it until it is resumed.",
             Self::Resume => "Brings a paused or hibernated workspace back.",
             Self::Hibernate => "Stops a workspace until somebody calls it.",
             Self::Wake => "Starts a hibernated workspace.",
+        }
+    }
+
+    /// What it does when it is asked again.
+    const fn repeated(self) -> &'static str {
+        match self {
+            Self::Restart => {
+                "While a restart is in flight, another one is refused. Once that has ended, it is \
+                 another restart: with `If-Match`, only the life that was seen is restarted."
+            }
+            Self::Wake => {
+                "Asked twice, it is done once. The policy may put it off; the answer says so."
+            }
+            Self::Pause | Self::Resume | Self::Hibernate => "Asked twice, it is done once.",
         }
     }
 
@@ -102,9 +119,9 @@ impl Verb {
         };
         let path = format!("/workspaces/{{workspace}}/{}", self.as_str());
         Route::new(Method::POST, &path, Access::Token(Role::Operator, Of::Workspace), handler)
-            .says(self.says(), "Asked twice, it is done once.")
+            .says(self.says(), self.repeated())
             .conditional(false)
-            .answers::<Told>(StatusCode::ACCEPTED, "It is under way.")
+            .answers::<Told>(StatusCode::ACCEPTED, "It is under way, or put off until then.")
             .refuses(409, "A restart is in flight, or what it is now does not allow it.")
     }
 }
@@ -253,6 +270,10 @@ impl From<WorkspaceStatus> for Workspace {
 #[derive(Debug, Serialize, ToSchema)]
 struct Told {
     message: String,
+    /// The policy put it off: it is taken up then at the earliest. Milliseconds since
+    /// the Unix epoch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before_ms: Option<u64>,
 }
 
 /// Of what a person can change, and of what a change would be about.
@@ -303,7 +324,7 @@ async fn set_standing(
             return Err(Problem::invalid("no such standing can be wished for", vec![flaw]));
         }
     };
-    let note = carry_out(&admin, &id, verb, Some(&if_match)).await?;
+    let Done { note, .. } = carry_out(&admin, &id, verb, Some(&if_match)).await?;
     let status = status(&admin, &id).await?;
     let answer = (StatusCode::ACCEPTED, tag(&status).header(), Json(Workspace::from(status)));
     Ok(note.on(answer))
@@ -315,9 +336,21 @@ async fn act(
     verb: Verb,
     if_match: Option<&IfMatch>,
 ) -> Result<Response, Problem> {
-    let note = carry_out(admin, id, verb, if_match).await?;
-    let message = format!("{} of {id}: under way", verb.as_str());
-    Ok(note.on((StatusCode::ACCEPTED, Json(Told { message }))))
+    let Done { note, not_before } = carry_out(admin, id, verb, if_match).await?;
+    let stands = match not_before {
+        Some(at) => format!("put off by the policy, for {}", admin.now().age(at)),
+        None => "under way".to_owned(),
+    };
+    let message = format!("{} of {id}: {stands}", verb.as_str());
+    let told = Told { message, not_before_ms: not_before.map(|at| at.0) };
+    Ok(note.on((StatusCode::ACCEPTED, Json(told))))
+}
+
+/// What was taken up.
+struct Done {
+    note: Note,
+    /// The policy put it off until then.
+    not_before: Option<UnixMillis>,
 }
 
 /// Has it done, if the workspace is as the asker has seen it.
@@ -326,8 +359,8 @@ async fn carry_out(
     id: &WorkspaceId,
     verb: Verb,
     if_match: Option<&IfMatch>,
-) -> Result<Note, Problem> {
-    let _turn = admin.turn().await;
+) -> Result<Done, Problem> {
+    let _turn = admin.turn(About::Workspace(id.clone())).await?;
     let before = status(admin, id).await?;
     if let Some(if_match) = if_match {
         if_match.check(&tag(&before))?;
@@ -348,21 +381,35 @@ async fn carry_out(
         Verb::Pause => rested(supervisor.rest(id, incident::Standing::Paused).await),
         Verb::Hibernate => rested(supervisor.rest(id, incident::Standing::Hibernated).await),
     };
-    granted(id, wish.ok_or_else(|| Problem::unknown("workspace", id))?)?;
+    let not_before = granted(id, wish.ok_or_else(|| Problem::unknown("workspace", id))?)?;
     let after = status(admin, id).await?;
     let seen = |status: WorkspaceStatus| {
         Some(json!({"standing": Standing::from(status.standing), "life": status.life}))
     };
-    Ok(Note { before: seen(before), after: seen(after), ..Note::default() })
+    let note = Note { before: seen(before), after: seen(after), ..Note::default() };
+    Ok(Done { note, not_before })
 }
 
 fn rested(outcome: Option<Result<(), Wish>>) -> Option<Wish> {
     outcome.map(|rested| rested.err().unwrap_or(Wish::Taken))
 }
 
-fn granted(id: &WorkspaceId, wish: Wish) -> Result<(), Problem> {
+/// Returns until when the policy put it off, if it did.
+fn granted(id: &WorkspaceId, wish: Wish) -> Result<Option<UnixMillis>, Problem> {
     match wish {
-        Wish::Taken => Ok(()),
+        Wish::Taken => Ok(None),
+        Wish::Waits { not_before } => Ok(Some(not_before)),
+        Wish::Dropped => Err(Problem::conflict(
+            "dropped by the policy",
+            format!("the policy does not admit it; `reprieve decisions --workspace {id}` says why"),
+        )),
+        Wish::NotBegun(NotBegun::StoreUnavailable) => Err(Problem::unavailable(format!(
+            "nothing was begun with {id}: the host's store is unavailable; the host's log says why"
+        ))),
+        Wish::NotBegun(reason @ (NotBegun::InFlight | NotBegun::LifeEnded { .. })) => {
+            let detail = format!("nothing was begun with {id}: {reason}");
+            Err(Problem::conflict("restarted elsewhere", detail))
+        }
         Wish::InFlight => Err(Problem::conflict(
             "restart in flight",
             format!("a restart of {id} is in flight; wait for it and ask again if need be"),

@@ -16,11 +16,16 @@ use super::{
 #[command(after_help = "\
 Examples:
   reprieve audit --limit 20
+  reprieve audit --limit 1000 --before 4711
   reprieve audit --json | jq 'select(.who == \"anna\")'")]
 pub(crate) struct AuditArgs {
     /// The newest so many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
+
+    /// Only entries older than the one of this number.
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<u64>,
 
     /// One JSON object a line.
     #[arg(long)]
@@ -59,10 +64,15 @@ struct Entry {
 }
 
 pub(crate) async fn audit(args: &AuditArgs) -> anyhow::Result<u8> {
-    let page: Page = args.admin.client()?.get(&format!("audit?limit={}", args.limit)).await?;
+    let page: Page = args.admin.client()?.get(&path(args)).await?;
     let lines = page.entries.iter().rev().map(|entry| line(entry, args.json));
     output::print(&lines.collect::<String>())?;
     Ok(output::OK)
+}
+
+fn path(args: &AuditArgs) -> String {
+    let before = args.before.map(|number| format!("&before={number}"));
+    format!("audit?limit={}{}", args.limit, before.unwrap_or_default())
 }
 
 fn line(entry: &Entry, json: bool) -> String {
@@ -72,7 +82,8 @@ fn line(entry: &Entry, json: bool) -> String {
     let style = if entry.status < 400 { GOOD } else { BAD };
     let method = entry.route.split(' ').next().unwrap_or_default();
     let mut text = format!(
-        "{} {:<12} {} {method:<6} {}",
+        "{:>6} {} {:<12} {} {method:<6} {}",
+        output::styled(FAINT, &entry.number.to_string()),
         output::styled(FAINT, facts::date(UnixMillis(entry.at_ms)).trim_end_matches(" UTC")),
         output::plain(entry.who.as_deref().unwrap_or("-")),
         output::styled(style, &entry.status.to_string()),
@@ -94,9 +105,25 @@ fn line(entry: &Entry, json: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
     use serde_json::json;
 
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Given {
+        #[command(flatten)]
+        audit: AuditArgs,
+    }
+
+    #[test]
+    fn older_entries_are_asked_for_by_number() {
+        let asked = |arguments: &[&str]| {
+            path(&Given::try_parse_from([&["audit"], arguments].concat()).unwrap().audit)
+        };
+        assert_eq!(asked(&[]), "audit?limit=50");
+        assert_eq!(asked(&["--limit", "7", "--before", "12"]), "audit?limit=7&before=12");
+    }
 
     #[test]
     fn what_others_wrote_does_not_reach_the_terminal_as_it_is() {

@@ -29,7 +29,6 @@ const ANSWER_LIMIT_BYTES: usize = 100 << 20;
 const MAX_PAGES: usize = 1_000;
 
 /// Speaks to one host.
-#[derive(Debug)]
 pub(crate) struct AdminClient {
     base: Url,
     token: String,
@@ -46,6 +45,13 @@ pub(crate) struct Content {
 impl Content {
     pub(crate) fn json(value: &Value) -> Self {
         Self { media_type: "application/json", bytes: value.to_string().into() }
+    }
+}
+
+impl std::fmt::Debug for AdminClient {
+    /// Without the token.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AdminClient").field("base", &self.base).finish_non_exhaustive()
     }
 }
 
@@ -344,6 +350,13 @@ mod tests {
         let workspaces = client(host().await, "right").workspaces().await.unwrap().workspaces;
         let names: Vec<_> = workspaces.iter().map(|line| line.id.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[test]
+    fn a_client_does_not_show_its_token() {
+        let client = client(Url::parse("http://127.0.0.1:1/").unwrap(), "secret");
+        let shown = format!("{client:?}");
+        assert!(shown.contains("127.0.0.1") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

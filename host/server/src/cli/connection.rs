@@ -46,7 +46,7 @@ pub(crate) struct AdminArgs {
     /// The token to show. Other users of this machine may see it: better in a
     /// file.
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
-    pub(crate) token: Option<String>,
+    pub(crate) token: Option<ShownToken>,
 
     /// A file that holds the token. Default: $REPRIEVE_TOKEN_FILE for
     /// $REPRIEVE_ENDPOINT, the context's, or for this machine `admin.token` in the
@@ -68,6 +68,22 @@ pub(crate) struct AdminArgs {
     /// between reads it.
     #[arg(long)]
     pub(crate) insecure: bool,
+}
+
+/// A token on the command line. No `Debug` of the arguments shows it.
+#[derive(Clone)]
+pub(crate) struct ShownToken(String);
+
+impl From<&str> for ShownToken {
+    fn from(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+}
+
+impl std::fmt::Debug for ShownToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ShownToken(…)")
+    }
 }
 
 /// A host that something names, and what goes with that name.
@@ -184,7 +200,7 @@ impl AdminArgs {
 
     fn explicit_token(&self) -> anyhow::Result<Option<String>> {
         match (&self.token, &self.token_file) {
-            (Some(token), _) => Ok(Some(token.clone())),
+            (Some(ShownToken(token)), _) => Ok(Some(token.clone())),
             (None, Some(file)) => read_token(file).map(Some),
             (None, None) => Ok(None),
         }
@@ -351,6 +367,12 @@ mod tests {
         assert_eq!(nothing, None, "the host on this machine");
         let wrong = given(&[]).named(|_| Some("no url".into()), contexts).unwrap_err();
         assert!(wrong.is::<UsageError>() && wrong.to_string().contains("$REPRIEVE_ENDPOINT"));
+    }
+
+    #[test]
+    fn arguments_do_not_show_their_token() {
+        let shown = format!("{:?}", given(&["--token", "secret"]));
+        assert!(shown.contains("ShownToken") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

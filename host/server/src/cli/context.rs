@@ -23,6 +23,7 @@ Examples:
   reprieve context set prod --endpoint https://reprieve.example.com:8485 --token-file ~/prod.token
   reprieve context use prod
   reprieve context list
+  reprieve context remove prod
 
 The contexts are in $XDG_CONFIG_HOME/reprieve/contexts.toml, or in
 ~/.config/reprieve/contexts.toml.")]
@@ -43,6 +44,9 @@ enum ContextCommand {
     },
     /// Name a host, or change what is known of it.
     Set(SetArgs),
+    /// Forget a host. If it is in use, none is afterwards. The file of its token
+    /// stays.
+    Remove { name: String },
 }
 
 #[derive(Args, Clone, Debug)]
@@ -122,6 +126,13 @@ impl Contexts {
         })
     }
 
+    fn remove(&mut self, name: &str) -> Result<(), UsageError> {
+        self.get(name)?;
+        self.contexts.remove(name);
+        self.current.take_if(|current| current == name);
+        Ok(())
+    }
+
     /// None: none is.
     pub(super) fn in_use(&self) -> Result<Option<&Context>, UsageError> {
         self.current.as_deref().map(|name| self.get(name)).transpose()
@@ -149,6 +160,10 @@ pub(crate) fn context(args: &ContextArgs) -> anyhow::Result<u8> {
                 ca_file: anywhere(&set.ca)?,
             };
             contexts.contexts.insert(set.name.clone(), context);
+            contexts.write(&file)?;
+        }
+        ContextCommand::Remove { name } => {
+            contexts.remove(name)?;
             contexts.write(&file)?;
         }
     }
@@ -194,5 +209,25 @@ mod tests {
         assert_eq!(read.in_use().unwrap(), Some(&prod));
         assert!(list(&read).starts_with("* prod"), "{}", list(&read));
         assert!(read.get("test").unwrap_err().to_string().contains("[\"prod\"]"));
+    }
+
+    #[test]
+    fn a_host_that_is_removed_is_not_in_use() {
+        let context = |url: &str| Context {
+            endpoint: Url::parse(url).unwrap(),
+            token_file: None,
+            ca_file: None,
+        };
+        let mut contexts = Contexts::default();
+        for name in ["prod", "test"] {
+            contexts.contexts.insert(name.to_owned(), context("https://example.com/"));
+        }
+        contexts.current = Some("prod".to_owned());
+        assert!(contexts.remove("staging").unwrap_err().to_string().contains("staging"));
+        contexts.remove("test").unwrap();
+        assert!(contexts.in_use().unwrap().is_some(), "another one is removed");
+        contexts.remove("prod").unwrap();
+        assert_eq!(contexts.in_use().unwrap(), None);
+        assert!(contexts.get("prod").is_err());
     }
 }

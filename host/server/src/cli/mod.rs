@@ -75,7 +75,7 @@ enum Command {
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
     Settings(settings::SettingsArgs),
-    /// Restart a workspace now, whatever the policy would say.
+    /// Restart a workspace now, whatever the policy rules.
     Restart(workspaces::VerbArgs),
     /// Stop restarting a workspace by itself, and answer its callers 503 `paused`.
     Pause(workspaces::VerbArgs),

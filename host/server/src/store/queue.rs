@@ -2,7 +2,7 @@
 
 mod entry;
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use async_trait::async_trait;
 use reprieve_core::{
@@ -133,6 +133,17 @@ impl QueueStore {
         changed.await.map(|changed| changed > 0)
     }
 
+    /// What waits for a workspace has all its attempts before it again. Returns how
+    /// many items that are.
+    pub async fn renew_attempts(&self, workspace: &WorkspaceId) -> Result<u32, StoreFault> {
+        let workspace = workspace.clone();
+        let sql = "UPDATE queue_items SET attempts = 0 WHERE workspace = ?1 AND stage = 0";
+        let changed = self.writer.write(0, move |connection| {
+            connection.prepare_cached(sql)?.execute([workspace.as_str()])
+        });
+        changed.await.map(count)
+    }
+
     /// Removes items that ended longer ago than [`KEEP_ENDED`].
     pub(super) async fn remove_ended(&self, now: UnixMillis) -> Result<u32, StoreFault> {
         let before = now.0.saturating_sub(KEEP_ENDED.0);
@@ -228,13 +239,15 @@ impl Queue for QueueStore {
         self.readers.read(move |connection| depth(connection, &workspace)).await
     }
 
-    async fn waiting(&self) -> Result<Vec<WorkspaceId>, StoreFault> {
+    async fn depths(&self) -> Result<BTreeMap<WorkspaceId, u32>, StoreFault> {
         self.readers
             .read(|connection| {
-                let sql = "SELECT DISTINCT workspace FROM queue_items WHERE stage = 0";
+                let sql = "SELECT workspace, count(*) FROM queue_items
+                           WHERE stage = 0 GROUP BY workspace";
                 let mut statement = connection.prepare_cached(sql)?;
-                let names = statement.query_map([], |found| row::name(found, 0))?;
-                names.collect()
+                let depths =
+                    statement.query_map([], |found| Ok((row::name(found, 0)?, found.get(1)?)))?;
+                depths.collect()
             })
             .await
     }

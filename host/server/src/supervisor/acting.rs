@@ -246,11 +246,24 @@ impl Supervisor {
     }
 
     /// Somebody wants a restart: an operator, a settings change, a request for a
-    /// hibernated workspace, a program.
+    /// hibernated workspace, a program. Returns what came of it, as far as that is
+    /// known at once.
     pub(super) async fn wish(&self, workspace: &Arc<Workspace>, cause: RestartCause) -> Wish {
         let (wish, steps) = workspace.live.lock().incident.wish(cause, self.now());
         self.carry_out(workspace, steps, None).await;
-        wish
+        self.came_of(workspace, wish, cause)
+    }
+
+    fn came_of(&self, workspace: &Workspace, wish: Wish, cause: RestartCause) -> Wish {
+        match wish {
+            Wish::Taken => workspace.live.lock().incident.came_of(cause, self.now()),
+            Wish::Waits { .. }
+            | Wish::Dropped
+            | Wish::NotBegun(_)
+            | Wish::InFlight
+            | Wish::NotAllowed(_)
+            | Wish::LifeEnded => wish,
+        }
     }
 
     pub(super) async fn put_to_rest(
@@ -269,8 +282,11 @@ impl Supervisor {
         let (wish, steps) = workspace.live.lock().incident.resume(self.now());
         self.0.surroundings.wanted(&workspace.who, wish == Wish::Taken, self.now());
         self.save(workspace).await;
+        if steps.is_empty() {
+            return wish;
+        }
         self.carry_out(workspace, steps, None).await;
-        wish
+        self.came_of(workspace, wish, RestartCause::Operator)
     }
 
     /// Keeps what must outlive the host.

@@ -6,6 +6,7 @@ use reprieve_core::{
     decision::{Decision, Finding, Outcome},
     evidence::{Answer, Exchange, Sighting},
     ids::{DecisionId, LifeId},
+    incident::heeded,
     judgement::{Admission, Attempt, Call, RestartCause, Trigger, Verdict},
     ports::LifeMark,
     time::Millis,
@@ -281,7 +282,8 @@ impl Supervisor {
         let turn = one_at_a_time.lock().await;
         let witness = WorkspaceWitness::new(self.clone(), Arc::clone(workspace));
         let ruled = self.ask(workspace, Call::Admit { cause }, witness).await;
-        let admission = ruled.decision.outcome.admission();
+        let as_ruled = ruled.decision.outcome.admission();
+        let admission = heeded(cause, as_ruled);
         if admission == Admission::Admit {
             self.0.surroundings.restarting(&workspace.who, true);
         }
@@ -292,7 +294,12 @@ impl Supervisor {
                 let wait = Millis(wait.0.saturating_mul(factor) / 1_000);
                 (Admission::Defer(wait), format!("put off by {wait}"))
             }
-            Admission::Admit => (Admission::Admit, "admitted".to_owned()),
+            Admission::Admit if as_ruled == Admission::Admit => {
+                (Admission::Admit, "admitted".to_owned())
+            }
+            Admission::Admit => {
+                (Admission::Admit, "carried out all the same: a person ordered it".to_owned())
+            }
             Admission::Drop => (Admission::Drop, "dropped and counted".to_owned()),
         };
         self.record(ruled.decision, effect).await;

@@ -70,11 +70,9 @@ impl Supervisor {
         });
         workspaces.sort_by(|a, b| a.id().cmp(b.id()));
         workspaces.truncate(limit);
-        let mut statuses = Vec::with_capacity(workspaces.len());
-        for workspace in workspaces {
-            statuses.push(self.status_of(&workspace).await);
-        }
-        statuses
+        let depths = self.0.ports.queue.depths().await.ok();
+        let depth = |of: &Workspace| Some(depths.as_ref()?.get(of.id()).copied().unwrap_or(0));
+        workspaces.iter().map(|workspace| self.status_of(workspace, depth(workspace))).collect()
     }
 
     /// The restart machines of the first workspaces that are `wanted` and with
@@ -134,15 +132,15 @@ impl Supervisor {
 
     pub async fn status(&self, workspace: &WorkspaceId) -> Option<WorkspaceStatus> {
         let workspace = self.workspace(workspace)?;
-        Some(self.status_of(&workspace).await)
+        let queue_depth = self.0.ports.queue.depth(workspace.id()).await.ok();
+        Some(self.status_of(&workspace, queue_depth))
     }
 
-    async fn status_of(&self, workspace: &Workspace) -> WorkspaceStatus {
+    fn status_of(&self, workspace: &Workspace, queue_depth: Option<u32>) -> WorkspaceStatus {
         let (now, id) = (self.now(), workspace.id());
         let ports = &self.0.ports;
         let signs = ports.heartbeats.at_hand(id).unwrap_or_default();
         let began = ports.restarts.at_hand(id).and_then(|history| history.began);
-        let queue_depth = ports.queue.depth(id).await.ok();
         let live = workspace.live.lock();
         WorkspaceStatus {
             id: id.clone(),
