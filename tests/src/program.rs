@@ -97,7 +97,21 @@ impl Program {
         path: &str,
         body: &Value,
     ) -> Option<(StatusCode, Value)> {
-        let request = Request::builder().method(method).uri(format!("{}/{path}", self.base));
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// The same, with headers of the caller's. None: no host answers.
+    pub async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &Value,
+    ) -> Option<(StatusCode, Value)> {
+        let mut request = Request::builder().method(method).uri(format!("{}/{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         self.exchange(request, body).await
     }
 

@@ -135,7 +135,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
             Ok(if right { output::OK } else { output::NO })
         }),
         Command::Agent(args) => block_on(async {
-            logging::start(&config::LogConfig::default());
+            logging::start(&config::LogConfig::default(), None);
             agent::run(args).await?;
             Ok(output::OK)
         }),

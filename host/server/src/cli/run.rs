@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::Args;
 
 use super::{connection::StateArgs, logging, output};
-use crate::{config::policy::PolicySource, wiring};
+use crate::{config::policy::PolicySource, telemetry::traces::Traces, wiring};
 
 /// Run the proxy and its workspaces until SIGTERM or SIGINT.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,7 +45,8 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     };
     config.docker.enabled |= args.docker;
     config.proxy.listen = args.listen.unwrap_or(config.proxy.listen);
-    logging::start(&config.log);
+    let traces = Traces::open(&config.telemetry)?;
+    logging::start(&config.log, traces.as_ref());
     for warning in config.warnings() {
         tracing::warn!(%warning, "configuration");
     }
@@ -54,6 +55,10 @@ pub(crate) async fn run(args: &RunArgs) -> anyhow::Result<u8> {
     // The embedded configuration runs test agents, with which tricks can be shown.
     let try_it = args.state.config_file().is_none() && !args.docker;
     let options = wiring::HostOptions { config, policy, state_dir, try_it, wrap_probe: None };
-    wiring::run(options).await?;
+    let ran = wiring::run(options).await;
+    if let Some(traces) = traces {
+        traces.finish().await;
+    }
+    ran?;
     Ok(output::OK)
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`Config`]: what the rest of the host reads; paths in it are absolute or
 //!   relative to where the host runs
-//! - [`sections`], [`workspace`]: the keys, their defaults and their docs
+//! - [`sections`], [`telemetry`], [`workspace`]: the keys, their defaults and their docs
 //! - [`units`]: values with a unit and a range
 //! - [`failure`]: messages that name file, line, key, value, range and remedy
 //! - [`policy`]: which component judges; [`policy_section`]: on what terms
@@ -16,6 +16,7 @@ pub mod policy;
 pub mod policy_section;
 pub mod sections;
 pub mod state_dir;
+pub mod telemetry;
 pub mod units;
 pub mod workspace;
 
@@ -37,6 +38,7 @@ pub use sections::{
     LogFormat, LogLevel, ProxyConfig, QueueConfig, TenantConfig,
 };
 use serde::{Deserialize, Serialize};
+pub use telemetry::TelemetryConfig;
 pub use workspace::{Secret, WorkspaceConfig, WorkspaceKind};
 
 use crate::tls;
@@ -72,6 +74,7 @@ pub struct Config {
     pub queue: QueueConfig,
     pub decisions: DecisionsConfig,
     pub log: LogConfig,
+    pub telemetry: TelemetryConfig,
     #[serde(skip)]
     source: failure::Text,
     #[serde(skip)]
@@ -90,6 +93,9 @@ impl Config {
         config.resolve_paths(folder);
         config.read_token_files()?;
         config.check_authorities()?;
+        if let Err(message) = config.telemetry.read_headers() {
+            return Err(config.refuse(&["telemetry", "otlp_headers_file"], &message));
+        }
         Ok(config)
     }
 
@@ -187,6 +193,9 @@ impl Config {
         if let Err((key, message)) = self.policy.check() {
             return Err(self.refuse(&["policy", key], &message));
         }
+        if let Err((key, message)) = self.telemetry.check() {
+            return Err(self.refuse(&["telemetry", key], &message));
+        }
         for (name, plane) in &self.control_planes {
             if let Err((key, message)) = plane.check() {
                 return Err(self.refuse(&["control_planes", name, key], &message));
@@ -253,6 +262,7 @@ impl Config {
         self.policy.settings_dir.iter_mut().for_each(resolve);
         self.policy.folder.iter_mut().for_each(resolve);
         self.policy.golden.iter_mut().for_each(resolve);
+        self.telemetry.otlp_headers_file.iter_mut().for_each(resolve);
         for plane in self.control_planes.values_mut() {
             plane.token_file.iter_mut().for_each(resolve);
             plane.ca_file.iter_mut().for_each(resolve);

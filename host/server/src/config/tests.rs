@@ -62,6 +62,31 @@ fn a_refusal_names_the_place_the_value_and_the_remedy() {
             "[proxy]\nfailed_statuses = [200]\n",
             &["proxy.failed_statuses", "\"200\"", "400 to 599"][..],
         ),
+        (
+            "a share of more than all",
+            "[telemetry]\nsample_ratio = 1.5\n",
+            &["test.toml:2:16: telemetry.sample_ratio", "1.5", "0.0 to 1.0"][..],
+        ),
+        (
+            "a share that is no number",
+            "[telemetry]\nsample_ratio = nan\n",
+            &["telemetry.sample_ratio", "NaN", "0.0 to 1.0"][..],
+        ),
+        (
+            "a collector that is spoken to in another way",
+            "[telemetry]\notlp_endpoint = \"grpc://otel:4317\"\n",
+            &["test.toml:2:1: telemetry.otlp_endpoint", "grpc://otel", "http or https"][..],
+        ),
+        (
+            "a secret in the collector's URL",
+            "[telemetry]\notlp_endpoint = \"https://me:pass@otel\"\n",
+            &["telemetry.otlp_endpoint", "https://otel is not", "otlp_headers_file"][..],
+        ),
+        (
+            "headers for nobody",
+            "[telemetry]\notlp_headers_file = \"h\"\n",
+            &["test.toml:2:1: telemetry.otlp_headers_file", "set otlp_endpoint"][..],
+        ),
         ("malformed", "[proxy\n", &["test.toml:1:"][..]),
         (
             "truncated",

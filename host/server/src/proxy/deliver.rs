@@ -21,6 +21,7 @@ use super::{
     upstream::{ReadProblem, Upstream},
     watch::{NewestSign, Upload},
 };
+use crate::telemetry::traces::context;
 
 /// Sends queued requests to workspaces and reads their answers whole. Cheap to
 /// clone: clones share their connections.
@@ -65,7 +66,8 @@ impl Deliverer {
             });
         };
         let upload = Arc::new(Upload::begin());
-        let sent = to_request(request, address, &upload)?;
+        let mut sent = to_request(request, address, &upload)?;
+        context::hand_on(sent.headers_mut());
         let response = self.upstream.send(route, address, sent, &newest_sign, &upload).await?;
         let status = response.status().as_u16();
         if self.options.bad_statuses.contains(&status) {

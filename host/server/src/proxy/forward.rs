@@ -15,6 +15,7 @@ use reprieve_core::{
     reply::{self, BUSY_RETRY_AFTER, Kind, Manners, Progress, Reachability, Reply},
     time::Millis,
 };
+use tracing::Instrument as _;
 use url::Url;
 
 use super::{
@@ -288,7 +289,7 @@ fn judge_in_background(
 async fn to_the_end<T: Send + 'static>(
     work: impl Future<Output = T> + Send + 'static,
 ) -> Option<T> {
-    match tokio::spawn(work).await {
+    match tokio::spawn(work.in_current_span()).await {
         Ok(value) => Some(value),
         Err(error) => {
             tracing::error!(%error, "the fleet failed to answer the proxy");

@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use reprieve_core::queue::Priority;
 use url::Url;
 
+use crate::telemetry::traces::context;
+
 /// Names the decision behind an answer.
 pub const DECISION: HeaderName = HeaderName::from_static("reprieve-decision");
 
@@ -98,6 +100,7 @@ pub(super) fn towards_workspace(headers: &mut HeaderMap, way: &Way) {
     let host = headers.remove(header::HOST);
     headers.remove(header::EXPECT);
     headers.remove(PRIORITY);
+    context::hand_on(headers);
     way.write(headers, host);
 }
 

@@ -32,7 +32,7 @@ mod tunnel;
 mod upstream;
 mod watch;
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use axum::{
     Router,
@@ -41,6 +41,7 @@ use axum::{
 };
 use http::{HeaderValue, Method, Request, StatusCode, header};
 use reprieve_core::ids::WorkspaceId;
+use tracing::Instrument as _;
 
 use self::{
     answer::{Answer, refusal},
@@ -54,6 +55,7 @@ pub use self::{
     fleet::Fleet,
     options::ProxyOptions,
 };
+use crate::telemetry::traces::spans;
 
 /// Everything that callers and workspaces reach of the proxy. Callers' addresses
 /// are known if it is served with [`crate::serve::serve()`], or with axum's connect info.
@@ -83,18 +85,18 @@ async fn handle(State(proxy): State<Proxy>, request: Request<Body>) -> Answer {
         Resource::Heartbeat => report::heartbeat(&proxy, &workspace, request).await,
         Resource::Queued(rest) => item::show(&proxy, &workspace, rest).await,
         Resource::NotAllowed(allowed) => not_allowed(allowed),
-        Resource::A2a(below) => match errand(&proxy, &workspace) {
-            Some(errand) => a2a::handle(&proxy, errand, request, below, &way).await,
-            None => unknown(&workspace),
-        },
-        Resource::Card => match errand(&proxy, &workspace) {
-            Some(errand) => transparent::card(&proxy, errand, request, rest, &way).await,
-            None => unknown(&workspace),
-        },
-        Resource::Transparent => match errand(&proxy, &workspace) {
-            Some(errand) => transparent::handle(&proxy, errand, request, rest, &way).await,
-            None => unknown(&workspace),
-        },
+        Resource::A2a(below) => {
+            let go = |errand, request| a2a::handle(&proxy, errand, request, below, &way);
+            run(&proxy, &workspace, request, go).await
+        }
+        Resource::Card => {
+            let go = |errand, request| transparent::card(&proxy, errand, request, rest, &way);
+            run(&proxy, &workspace, request, go).await
+        }
+        Resource::Transparent => {
+            let go = |errand, request| transparent::handle(&proxy, errand, request, rest, &way);
+            run(&proxy, &workspace, request, go).await
+        }
     }
 }
 
@@ -135,9 +137,19 @@ impl<'a> Resource<'a> {
     }
 }
 
-fn errand(proxy: &Proxy, workspace: &WorkspaceId) -> Option<Errand> {
-    let route = proxy.fleet.route(workspace)?;
-    Some(Errand { workspace: workspace.clone(), route, item: None })
+/// Runs an errand for a workspace, in a span of its own.
+async fn run<F: Future<Output = Answer>>(
+    proxy: &Proxy,
+    workspace: &WorkspaceId,
+    request: Request<Body>,
+    go: impl FnOnce(Errand, Request<Body>) -> F,
+) -> Answer {
+    let Some(route) = proxy.fleet.route(workspace) else { return unknown(workspace) };
+    let span = spans::request(&request, workspace, &route.tenant);
+    let errand = Errand { workspace: workspace.clone(), route, item: None };
+    let answer = go(errand, request).instrument(span.clone()).await;
+    spans::answered(&span, answer.status());
+    answer
 }
 
 fn unknown(workspace: &WorkspaceId) -> Answer {

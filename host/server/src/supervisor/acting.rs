@@ -11,10 +11,16 @@ use reprieve_core::{
     time::UnixMillis,
 };
 
+use tracing::Instrument as _;
+
 use super::{
-    Supervisor, records::WorkspaceRecord, tally::cause_name, witness::WorkspaceWitness,
+    Supervisor,
+    records::WorkspaceRecord,
+    tally::{cause_name, failure_name},
+    witness::WorkspaceWitness,
     workspace::Workspace,
 };
+use crate::telemetry::traces::spans;
 
 impl Supervisor {
     /// Carries out steps in their order, and what follows from them. `judged` is
@@ -159,14 +165,17 @@ impl Supervisor {
     ) {
         workspace.timers.clear();
         let (supervisor, of) = (self.clone(), Arc::clone(workspace));
+        let span = spans::restart(cause_name(cause), life, of.id(), &of.spec.tenant);
         self.spawn(async move {
             let order = RestartOrder { workspace: of.id().clone(), life, cause, revision };
             let deadline = supervisor.0.options.restart_deadline;
-            let restart = supervisor.0.ports.restarter.restart(&order);
+            let restart = supervisor.0.ports.restarter.restart(&order).instrument(span.clone());
             let outcome = match tokio::time::timeout(deadline.as_duration(), restart).await {
                 Ok(outcome) => outcome,
                 Err(_) => Err(RestartFailure::TimedOut { after: deadline }),
             };
+            spans::restarted(&span, outcome.as_ref().err().map(failure_name));
+            drop(span);
             let outcome = outcome.map(|started| {
                 let mut live = of.live.lock();
                 if started.address.is_some() {

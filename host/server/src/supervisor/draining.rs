@@ -10,8 +10,13 @@ use reprieve_core::{
     queue::{Ending, Item, MAX_ATTEMPTS, NewItem, Priority, StoredAnswer, StoredRequest},
 };
 
+use tracing::Instrument as _;
+
 use super::{QueueDrop, Supervisor, tally::cause_name, workspace::Workspace};
-use crate::proxy::{DeliveryFailure, fleet::Route, headers::SYSTEM_CALLER};
+use crate::{
+    proxy::{DeliveryFailure, fleet::Route, headers::SYSTEM_CALLER},
+    telemetry::traces::spans,
+};
 
 /// Items delivered in one go. More wait for the next sign of spare capacity.
 const MAX_DELIVERIES: usize = 1_000;
@@ -63,8 +68,7 @@ impl Supervisor {
                     return None;
                 }
             };
-            let delivery = self.0.ports.courier.deliver(workspace.id(), &route, &item.request);
-            match delivery.await {
+            match self.deliver(workspace, &route, &item.request).await {
                 Ok(answer) => {
                     workspace.pace.lock().succeeded();
                     self.sign_of_contact(workspace, route.life);
@@ -86,6 +90,20 @@ impl Supervisor {
             }
         }
         None
+    }
+
+    async fn deliver(
+        &self,
+        workspace: &Workspace,
+        route: &Route,
+        request: &StoredRequest,
+    ) -> Result<StoredAnswer, DeliveryFailure> {
+        let span = spans::deliver(&request.headers, workspace.id(), &route.tenant);
+        let delivery = self.0.ports.courier.deliver(workspace.id(), route, request);
+        let delivered = delivery.instrument(span.clone()).await;
+        let ended = delivered.as_ref().map(|answer| answer.status);
+        spans::delivered(&span, ended.map_err(|failure| failure.failure));
+        delivered
     }
 
     async fn end(&self, workspace: &Workspace, item: Item, answer: StoredAnswer) {

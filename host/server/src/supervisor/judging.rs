@@ -8,18 +8,19 @@ use reprieve_core::{
     ids::{DecisionId, LifeId},
     incident::heeded,
     judgement::{Admission, Attempt, Call, RestartCause, Trigger, Verdict},
-    ports::LifeMark,
+    ports::{LifeMark, Witness},
     time::Millis,
 };
 use tokio::sync::watch;
+use tracing::Instrument as _;
 
 use super::{
     Supervisor,
-    tally::verdict_name,
+    tally::{admission_name, verdict_name},
     witness::{Shown, WorkspaceWitness},
     workspace::Workspace,
 };
-use crate::proxy::fleet::Judged;
+use crate::{proxy::fleet::Judged, telemetry::traces::spans};
 
 /// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
 /// policy that never decides convicts nobody.
@@ -69,7 +70,9 @@ impl Supervisor {
                     // A task of its own: a caller who goes away leaves no verdict
                     // half carried out.
                     let of = Arc::clone(workspace);
-                    self.spawn(self.clone().judge_through(of, trigger, shown, publish));
+                    let span = spans::judge(trigger, workspace.id(), &workspace.spec.tenant);
+                    let through = self.clone().judge_through(of, trigger, shown, publish);
+                    self.spawn(through.instrument(span));
                     result
                 }
             }
@@ -134,8 +137,10 @@ impl Supervisor {
         let at = self.now();
         let life = workspace.life();
         let witness = Arc::new(witness);
-        let asked = Arc::clone(&witness);
-        let decided = self.0.current.decide(call, &workspace.who, &(asked as _)).await;
+        let asked: Arc<dyn Witness> = witness.clone();
+        let span = spans::decide(&call, workspace.id(), &workspace.spec.tenant);
+        let deciding = self.0.current.decide(call, &workspace.who, &asked);
+        let decided = deciding.instrument(span.clone()).await;
         if let Some(note) = &decided.memory_write
             && workspace.life() == life
         {
@@ -157,6 +162,8 @@ impl Supervisor {
             cost: decided.cost,
             effect: None,
         };
+        spans::decided(&span, &decision, verdict_in_force(&decision));
+        drop(span);
         self.0.tally.decided(&decision);
         if let Outcome::Judged { verdict, reason } = &decision.outcome {
             let what = format!("judged {}: {}", verdict_name(*verdict), reason.code);
@@ -385,6 +392,13 @@ struct UnderWay<'a>(&'a Workspace);
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         *self.0.under_way.lock() = None;
+    }
+}
+
+const fn verdict_in_force(decision: &Decision) -> &'static str {
+    match decision.call {
+        Call::Judge { .. } => verdict_name(decision.outcome.verdict()),
+        Call::Admit { .. } => admission_name(decision.outcome.admission()),
     }
 }
 

@@ -330,12 +330,7 @@ impl Tally {
     }
 
     pub(super) fn restart_failed(&self, failure: &RestartFailure) {
-        let failure = match failure {
-            RestartFailure::NotOurs { .. } => "not-ours",
-            RestartFailure::TimedOut { .. } => "timed-out",
-            RestartFailure::Refused { .. } => "refused",
-        };
-        self.restart_failures.with_label_values(&[failure]).inc();
+        self.restart_failures.with_label_values(&[failure_name(failure)]).inc();
     }
 
     pub(super) fn dropped(&self, cause: RestartCause, why: DropReason) {
@@ -419,7 +414,7 @@ pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
     }
 }
 
-const fn admission_name(admission: Admission) -> &'static str {
+pub(super) const fn admission_name(admission: Admission) -> &'static str {
     match admission {
         Admission::Admit => "admit",
         Admission::Drop => "drop",
@@ -437,6 +432,14 @@ pub(super) const fn cause_name(cause: RestartCause) -> &'static str {
     }
 }
 
+pub(super) const fn failure_name(failure: &RestartFailure) -> &'static str {
+    match failure {
+        RestartFailure::NotOurs { .. } => "not-ours",
+        RestartFailure::TimedOut { .. } => "timed-out",
+        RestartFailure::Refused { .. } => "refused",
+    }
+}
+
 const fn drop_name(why: DropReason) -> &'static str {
     match why {
         DropReason::InFlight => "in-flight",
@@ -444,7 +447,7 @@ const fn drop_name(why: DropReason) -> &'static str {
     }
 }
 
-const fn fault_name(fault: ProbeFault) -> &'static str {
+pub(super) const fn fault_name(fault: ProbeFault) -> &'static str {
     match fault {
         ProbeFault::TimedOut => "timed-out",
         ProbeFault::Unreachable => "unreachable",

@@ -11,7 +11,10 @@ use reprieve_core::{
     time::{Millis, UnixMillis},
 };
 
-use super::{Supervisor, workspace::Workspace};
+use tracing::{Instrument as _, Span};
+
+use super::{Supervisor, tally::fault_name, workspace::Workspace};
+use crate::telemetry::traces::spans;
 
 /// How long what a runtime showed unasked answers for a look. Longer than an event
 /// waits for its turn, shorter than anybody waits to look again.
@@ -172,11 +175,17 @@ impl WorkspaceWitness {
     /// given up counts as a fault: the guard sees to it.
     pub(super) async fn look(&self) -> Result<Look, ProbeFault> {
         let inner = &self.supervisor.0;
-        let mut book = ProbeBook { witness: self, outcome: Some(ProbeFault::TimedOut) };
-        let looked = match inner.probes.acquire().await {
-            Ok(_permit) => inner.ports.probe.look(self.workspace.id()).await,
-            Err(_closed) => Err(ProbeFault::Overloaded),
+        let spec = &self.workspace.spec;
+        let span = spans::look(&spec.kind, &spec.id, &spec.tenant);
+        let mut book =
+            ProbeBook { witness: self, span: span.clone(), outcome: Some(ProbeFault::TimedOut) };
+        let looking = async {
+            match inner.probes.acquire().await {
+                Ok(_permit) => inner.ports.probe.look(&spec.id).await,
+                Err(_closed) => Err(ProbeFault::Overloaded),
+            }
         };
+        let looked = looking.instrument(span).await;
         book.outcome = looked.as_ref().err().copied();
         drop(book);
         if let Ok(look) = &looked {
@@ -189,11 +198,13 @@ impl WorkspaceWitness {
 /// Enters how a probe ended, however it ended.
 struct ProbeBook<'a> {
     witness: &'a WorkspaceWitness,
+    span: Span,
     outcome: Option<ProbeFault>,
 }
 
 impl Drop for ProbeBook<'_> {
     fn drop(&mut self) {
+        spans::looked(&self.span, self.outcome.map(fault_name));
         let supervisor = &self.witness.supervisor;
         supervisor.0.surroundings.probed(self.outcome.is_none(), supervisor.now());
         supervisor.0.tally.probed(self.outcome);

@@ -1,4 +1,5 @@
-//! Metrics in Prometheus' text format, for the operator's listener.
+//! Metrics in Prometheus' text format, for the operator's listener; [`traces`] for a
+//! collector of OpenTelemetry.
 //!
 //! What happened is counted where it happens, in the supervisor's
 //! [`Tally`](crate::supervisor::Tally). What is so at this moment is looked up when
@@ -9,6 +10,7 @@
 pub(crate) mod families;
 mod gauges;
 mod process;
+pub(crate) mod traces;
 
 use prometheus::{Registry, TextEncoder};
 
