@@ -5,11 +5,11 @@ use std::sync::Arc;
 use reprieve_core::{
     decision::Outcome,
     judgement::Verdict,
-    settings::Settings,
+    settings::{Settings, SettingsBook},
     time::{Millis, UnixMillis},
     trust::{Trust, TrustLimits},
 };
-use reprieve_runtime::{Current, Decided, Generation, Policy, Role, Terms};
+use reprieve_runtime::{Current, Decided, Generation, Owners, Policy, Role, Terms, Who};
 
 use crate::{
     guest::{GOOD, Guest},
@@ -113,16 +113,41 @@ async fn a_policy_that_answers_again_is_trusted_again() {
     assert_eq!(trust(&current), Trust::Trusted);
 }
 
+/// One tenant's settings make the policy trap. Nobody stands in, so it goes on
+/// judging the others, and is spared that tenant but for a probe now and then.
 #[tokio::test]
-async fn without_anybody_to_stand_in_it_is_asked_as_ever() {
-    let current = in_force(&policy(TRAPS));
-    for at_s in 1..=9 {
-        let decided = judge_at(&current, at_s).await;
-        let verdict = decided.outcome.verdict();
-        assert_eq!(verdict, Verdict::Busy(Outcome::FALL_BACK_RETRY), "at {at_s} s");
+async fn without_anybody_to_stand_in_it_is_spared_whom_it_fails_and_judges_the_others() {
+    let unruly = include_bytes!("../../policies/unruly.wasm");
+    let policy = load_with(unruly, Terms { trust: TRUST, ..Terms::default() });
+    let told = |deed: &str| -> Settings { [("do".to_owned(), deed.into())].into_iter().collect() };
+    let mallory = Who { tenant: "mallory".parse().expect("a name"), ..who() };
+    let book = SettingsBook {
+        fleet: told("nothing").into(),
+        tenants: [(mallory.tenant.clone(), told("trap").into())].into(),
+        ..SettingsBook::default()
+    };
+    let generation = Generation::new(1, policy, book, &Owners::new()).expect("a generation");
+    let current = Current::new(generation).judging_twice(0);
+    let put = async |who: &Who, at_s: u64| {
+        let world = World { now: UnixMillis(at_s * 1_000), ..World::default() };
+        let decided = current.decide(REFUSED, who, &world.share()).await;
+        decided.outcome.reason_code().to_owned()
+    };
+    for at_s in 1..=3 {
+        assert_eq!(put(&mallory, at_s).await, "policy-trapped", "at {at_s} s");
     }
     assert_eq!(trust(&current), Trust::Distrusted);
-    assert_eq!(current.alive()[0].conduct.failures, 9);
+    assert_eq!(put(&mallory, 4).await, "policy-trapped", "the first time that it is known of");
+    for (at_s, expected) in
+        [(5, "policy-distrusted"), (13, "policy-distrusted"), (14, "policy-trapped")]
+    {
+        assert_eq!(put(&mallory, at_s).await, expected, "at {at_s} s");
+        assert_eq!(trust(&current), Trust::Distrusted);
+    }
+    let others = put(&who(), 15).await;
+    assert!(!others.starts_with("policy-"), "the others are judged: {others}");
+    assert_eq!(put(&mallory, 16).await, "policy-distrusted");
+    assert_eq!(current.alive()[0].conduct.failures, 5, "calls that it was asked");
 }
 
 #[tokio::test]

@@ -7,12 +7,18 @@
 //! good answer it is *on probation*: every call is put to it first, the first
 //! failure makes it distrusted again, and [`TrustLimits::good_in_a_row`] good
 //! answers make it trusted.
+//!
+//! Where there is no other, a distrusted policy is no longer asked about those
+//! whose settings it failed with ([`Spared`]), and about everybody else as ever.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::time::{Millis, UnixMillis};
+use crate::{
+    ids::Digest,
+    time::{Millis, UnixMillis},
+};
 
 /// When a policy is put aside, and what it takes to come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +177,53 @@ impl TrustRecord {
     }
 }
 
+/// The settings that a distrusted policy failed with last, where nobody stands in
+/// for it, and when it is asked about each again. A failing call may take all of
+/// a policy's time limit, so those who cause it must not cost the others.
+#[derive(Clone, Debug)]
+pub struct Spared {
+    probe_every: Millis,
+    until: BTreeMap<Digest, UnixMillis>,
+}
+
+impl Spared {
+    /// The most settings that are remembered. Whoever comes after that is asked
+    /// about as ever.
+    pub const MAX: usize = 1_024;
+
+    pub const fn new(limits: &TrustLimits) -> Self {
+        Self { probe_every: limits.probe_every, until: BTreeMap::new() }
+    }
+
+    /// Whether the policy is not to be asked about these settings now. One that is
+    /// asked about them again is spared them until its answer is known.
+    pub fn spares(&mut self, settings: Digest, now: UnixMillis) -> bool {
+        match self.until.get_mut(&settings) {
+            Some(until) if *until <= now => {
+                *until = now + self.probe_every;
+                false
+            }
+            Some(_) => true,
+            None => false,
+        }
+    }
+
+    /// The policy failed with these settings.
+    pub fn failed(&mut self, settings: Digest, now: UnixMillis) {
+        if self.until.len() >= Self::MAX {
+            self.until.retain(|_, until| *until > now);
+        }
+        if self.until.len() < Self::MAX {
+            self.until.insert(settings, now + self.probe_every);
+        }
+    }
+
+    /// The policy answered as it should with these settings.
+    pub fn answered(&mut self, settings: Digest) {
+        self.until.remove(&settings);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -252,6 +305,32 @@ mod tests {
         assert_eq!(record.answered(Turn::Own), None);
         assert_eq!(record.failed(at(5)), None);
         assert_eq!(record.turn(at(102)), Turn::Probe, "nor do late failures put the probe off");
+    }
+
+    #[test]
+    fn settings_that_it_failed_with_are_put_to_it_now_and_then_until_it_answers() {
+        let (good, bad) = (Digest::of(b"good"), Digest::of(b"bad"));
+        let mut spared = Spared::new(&LIMITS);
+        spared.failed(bad, at(0));
+        for (ms, expected) in [(1, true), (99, true), (100, false), (101, true), (200, false)] {
+            assert_eq!(spared.spares(bad, at(ms)), expected, "at {ms} ms");
+            assert!(!spared.spares(good, at(ms)), "others are asked about as ever");
+        }
+        spared.answered(bad);
+        assert!(!spared.spares(bad, at(201)));
+    }
+
+    #[test]
+    fn no_more_settings_are_remembered_than_there_is_room_for() {
+        let mut spared = Spared::new(&LIMITS);
+        let settings = |number: usize| Digest::of(&number.to_le_bytes());
+        for number in 0..=Spared::MAX {
+            spared.failed(settings(number), at(0));
+        }
+        assert!(spared.spares(settings(0), at(1)));
+        assert!(!spared.spares(settings(Spared::MAX), at(1)), "there was no room");
+        spared.failed(settings(Spared::MAX), at(100));
+        assert!(spared.spares(settings(Spared::MAX), at(101)), "those whose time is up make room");
     }
 
     proptest! {

@@ -4,8 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use reprieve_core::{
+    ids::Digest,
     time::UnixMillis,
-    trust::{Trust, TrustLimits, TrustRecord, Turn},
+    trust::{Spared, Trust, TrustLimits, TrustRecord, Turn},
 };
 
 use crate::Blame;
@@ -16,6 +17,7 @@ pub struct Confidence {
     /// Spares the lock on the way that nearly every judgement goes.
     trusted: AtomicBool,
     record: Mutex<TrustRecord>,
+    spared: Mutex<Spared>,
     failures: AtomicU64,
     checks: AtomicU64,
     contradictions: AtomicU64,
@@ -38,6 +40,7 @@ impl Confidence {
         Self {
             trusted: AtomicBool::new(true),
             record: Mutex::new(TrustRecord::new(limits)),
+            spared: Mutex::new(Spared::new(&limits)),
             failures: AtomicU64::new(0),
             checks: AtomicU64::new(0),
             contradictions: AtomicU64::new(0),
@@ -74,6 +77,21 @@ impl Confidence {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 self.change(|record| record.failed(now))
             }
+        }
+    }
+
+    /// Whether a policy that nobody stands in for is not to be asked about these
+    /// settings now.
+    pub(crate) fn spares(&self, settings: Digest, now: UnixMillis) -> bool {
+        self.spared.lock().spares(settings, now)
+    }
+
+    /// What a call with these settings came to, that nobody stood in for.
+    pub(crate) fn note_settings(&self, settings: Digest, blame: Option<Blame>, now: UnixMillis) {
+        match blame {
+            None => self.spared.lock().answered(settings),
+            Some(Blame::Policy) => self.spared.lock().failed(settings, now),
+            Some(Blame::Host) => {}
         }
     }
 

@@ -18,7 +18,7 @@ use reprieve_core::{
     trust::{Trust, Turn},
 };
 
-use crate::{Conduct, Decided, Generation, Instances, Who, judge};
+use crate::{Conduct, Decided, Generation, Instances, PolicyFailure, Who, judge};
 
 /// One judgement in so many is judged again, in a fresh instance, where nobody
 /// says otherwise.
@@ -129,21 +129,27 @@ impl Current {
     }
 
     /// Decides by one generation, whole: by the one in force, or by the stand-in
-    /// if the policy in force is not trusted. Without a stand-in the policy is
-    /// asked as ever, and where it fails the answer is BUSY. See
-    /// [`Generation::decide`].
+    /// if the policy in force is not trusted. Without a stand-in such a policy is
+    /// asked, but for those whose settings it failed with: for them the answer is
+    /// BUSY. See [`Generation::decide`].
     pub async fn decide(&self, call: Call, who: &Who, witness: &Arc<dyn Witness>) -> Decided {
         let generation = self.snapshot();
         let turn = generation.policy().confidence().turn(witness.now());
-        if turn == Turn::StandIn
-            && let Some(stand_in) = self.stand_in()
-        {
-            return put(&stand_in, Turn::Own, call, who, witness).await;
-        }
-        let decided = put(&generation, turn, call, who, witness).await;
+        let stand_in = if turn == Turn::Own { None } else { self.stand_in() };
+        let decided = match (turn, &stand_in) {
+            (Turn::StandIn, Some(stand_in)) => {
+                return put(stand_in, Turn::Own, call, who, witness).await;
+            }
+            (Turn::Own, _) | (Turn::Probe, Some(_)) => {
+                put(&generation, turn, call, who, witness).await
+            }
+            (Turn::StandIn | Turn::Probe, None) => {
+                put_or_spare(&generation, turn, call, who, witness).await
+            }
+        };
         if decided.blame.is_some()
             && turn == Turn::Probe
-            && let Some(stand_in) = self.stand_in()
+            && let Some(stand_in) = stand_in
         {
             return put(&stand_in, Turn::Own, call, who, witness).await;
         }
@@ -235,6 +241,26 @@ async fn put(
         let confidence = generation.policy().confidence();
         let changed = confidence.note(turn, decided.blame, witness.now());
         tell(generation, changed);
+    }
+    decided
+}
+
+/// The same with a policy that is not trusted, and that nobody stands in for.
+async fn put_or_spare(
+    generation: &Generation,
+    turn: Turn,
+    call: Call,
+    who: &Who,
+    witness: &Arc<dyn Witness>,
+) -> Decided {
+    let confidence = generation.policy().confidence();
+    let settings = generation.settings_digest(who);
+    if settings.is_some_and(|settings| confidence.spares(settings, witness.now())) {
+        return judge::unasked(generation, call, who, &PolicyFailure::Distrusted);
+    }
+    let decided = put(generation, turn, call, who, witness).await;
+    if let Some(settings) = settings {
+        confidence.note_settings(settings, decided.blame, witness.now());
     }
     decided
 }

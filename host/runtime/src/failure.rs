@@ -108,6 +108,10 @@ pub enum PolicyFailure {
     ReasonOutOfRange { index: u16, declared: usize },
     #[error("the policy now refuses settings that it took before")]
     SettingsRefused,
+    #[error(
+        "the policy keeps failing, with these settings too, and there is no other to judge instead; it is asked now and then"
+    )]
+    Distrusted,
     #[error("no settings of workspace {workspace} in tenant {tenant} were checked")]
     SettingsUnchecked { tenant: TenantId, workspace: WorkspaceId },
 }
@@ -131,7 +135,8 @@ impl PolicyFailure {
             | Self::AskedOutsideJudgement
             | Self::PassesExhausted { .. }
             | Self::ReasonOutOfRange { .. }
-            | Self::SettingsRefused => Blame::Policy,
+            | Self::SettingsRefused
+            | Self::Distrusted => Blame::Policy,
             Self::NoInstance { source } if source.is::<wasmtime::Trap>() => Blame::Policy,
             Self::NoInstance { .. }
             | Self::FactNotAtHand { .. }
@@ -157,6 +162,7 @@ impl PolicyFailure {
             Self::DecisionDeadline { .. } => "decision-deadline",
             Self::ReasonOutOfRange { .. } => "reason-out-of-range",
             Self::SettingsRefused => "settings-refused",
+            Self::Distrusted => "policy-distrusted",
             Self::SettingsUnchecked { .. } => "settings-unchecked",
         }
     }

@@ -101,6 +101,24 @@ pub(crate) async fn decide(
     inquiry.end(ended)
 }
 
+/// A decision that the policy was not asked for.
+pub(crate) fn unasked(
+    generation: &Generation,
+    call: Call,
+    who: &Who,
+    failure: &PolicyFailure,
+) -> Decided {
+    Decided {
+        generation: generation.reference(who),
+        call,
+        evidence: Vec::new(),
+        memory_write: None,
+        outcome: fell_back(failure),
+        blame: Some(failure.blame()),
+        cost: Cost::default(),
+    }
+}
+
 /// Decides again from recorded evidence, in one pass, without waiting. A
 /// question that is not on record falls back with `fact-not-on-record`.
 pub fn replay(generation: &Generation, call: Call, who: &Who, evidence: &[Exchange]) -> Decided {
@@ -159,15 +177,8 @@ impl<'a> Inquiry<'a> {
     ) -> Result<Self, Box<Decided>> {
         let Some(settings) = generation.in_force(who) else {
             let (tenant, workspace) = (who.tenant.clone(), who.workspace.clone());
-            return Err(Box::new(Decided {
-                generation: generation.reference(who),
-                call,
-                evidence: Vec::new(),
-                memory_write: None,
-                outcome: fell_back(&PolicyFailure::SettingsUnchecked { tenant, workspace }),
-                blame: Some(Blame::Host),
-                cost: Cost::default(),
-            }));
+            let failure = PolicyFailure::SettingsUnchecked { tenant, workspace };
+            return Err(Box::new(unasked(generation, call, who, &failure)));
         };
         Ok(Self {
             generation,
