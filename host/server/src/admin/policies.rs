@@ -141,7 +141,7 @@ async fn upload(
     upload: Upload,
 ) -> Result<Response, Problem> {
     let Upload { bytes, signature, place } = upload;
-    let (source, bytes) = ("uploaded".to_owned(), bytes[..].into());
+    let (source, bytes) = ("uploaded".to_owned(), Vec::from(bytes).into());
     let candidate = Candidate { source, bytes, expected, signature, built_in: false };
     let checked = admin.policies().load(candidate, &actor).await;
     drop(place);
