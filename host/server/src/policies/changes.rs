@@ -223,7 +223,13 @@ impl Policies {
             }
             Err(PoliciesFailure::Refused(refused)) => self.0.refused(&way, refused),
             // Nothing is wrong with it.
-            Err(_) => {}
+            Err(
+                PoliciesFailure::Changed { .. }
+                | PoliciesFailure::Unknown { .. }
+                | PoliciesFailure::NothingBefore
+                | PoliciesFailure::Crowded { .. }
+                | PoliciesFailure::NotInFolder { .. },
+            ) => {}
         }
         done
     }
