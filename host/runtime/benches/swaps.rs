@@ -36,7 +36,7 @@ const WARM_UP_SWAPS: u32 = 100;
 fn candidate(bytes: &[u8]) -> Candidate {
     Candidate {
         source: "a benchmark".to_owned(),
-        bytes: bytes.to_vec(),
+        bytes: bytes.into(),
         expected: None,
         signature: None,
         built_in: true,

@@ -2,8 +2,9 @@
 //! instead of twenty.
 
 use std::{
+    collections::BTreeSet,
     fs,
-    io::Write as _,
+    io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -21,12 +22,23 @@ pub(crate) struct Cache {
 /// Length of the digest, in hex, that goes before the code in each file.
 const SEAL_BYTES: usize = 64;
 
+/// How the names of whole files end, and of those that are being written.
+const COMPILED: &str = ".cwasm";
+const PART: &str = ".part";
+
 impl Cache {
     pub(crate) fn open(dir: PathBuf) -> Result<Self, EngineFailure> {
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         let checked = made.map_err(|error| error.to_string()).and_then(|()| only_ours(&dir));
         match checked {
-            Ok(()) => Ok(Self { dir }),
+            Ok(()) => {
+                let cache = Self { dir };
+                // One host at a time has this folder, so nobody writes these now.
+                cache.sweep(|name| name.ends_with(PART)).unwrap_or_else(|error| {
+                    tracing::warn!(path = %cache.dir.display(), %error, "cannot be swept");
+                });
+                Ok(cache)
+            }
             Err(detail) => Err(EngineFailure::Cache { path: dir, detail }),
         }
     }
@@ -60,8 +72,28 @@ impl Cache {
         }
     }
 
+    /// Removes whatever is no compilation of one of these by this very engine.
+    pub(crate) fn forget(
+        &self,
+        engine: &wasmtime::Engine,
+        but: &BTreeSet<Digest>,
+    ) -> io::Result<()> {
+        let kept: BTreeSet<_> = but.iter().map(|digest| self.path(engine, *digest)).collect();
+        self.sweep(|name| name.ends_with(COMPILED) && !kept.contains(&self.dir.join(name)))
+    }
+
+    fn sweep(&self, unwanted: impl Fn(&str) -> bool) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            if unwanted(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
     fn path(&self, engine: &wasmtime::Engine, component: Digest) -> PathBuf {
-        self.dir.join(format!("{component}-{:016x}.cwasm", compatibility(engine)))
+        self.dir.join(format!("{component}-{:016x}{COMPILED}", compatibility(engine)))
     }
 }
 
@@ -99,14 +131,20 @@ fn read_sealed(path: &Path) -> Result<Vec<u8>, String> {
 }
 
 /// Written beside and renamed: no reader ever sees half a file.
-fn write_sealed(path: &Path, code: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}.part", std::process::id()));
-    let mut options = fs::OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(Digest::of(code).to_string().as_bytes())?;
-    file.write_all(code)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)
+fn write_sealed(path: &Path, code: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension(format!("{}{PART}", std::process::id()));
+    let written = || {
+        let mut options = fs::OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(Digest::of(code).to_string().as_bytes())?;
+        file.write_all(code)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    written().inspect_err(|_| {
+        // A full disk needs the room. It may never have been there.
+        let _ = fs::remove_file(&beside);
+    })
 }
 
 #[allow(unsafe_code)]
@@ -143,6 +181,25 @@ mod tests {
         cache.put(&engine, digest, &Component::new(&engine, NOTHING).unwrap());
         assert!(cache.get(&engine, digest).is_some());
         assert!(cache.get(&engine, Digest::of(b"another")).is_none());
+    }
+
+    #[test]
+    fn what_nobody_needs_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = dir.path().join("cache").join("left.7.part");
+        let engine = engine();
+        let compiled = Component::new(&engine, NOTHING).unwrap();
+        let (wanted, other) = (Digest::of(b"wanted"), Digest::of(b"other"));
+        let cache = Cache::open(dir.path().join("cache")).unwrap();
+        for digest in [wanted, other] {
+            cache.put(&engine, digest, &compiled);
+        }
+        fs::write(&left, b"half").unwrap();
+        let cache = Cache::open(cache.dir).unwrap();
+        assert!(!left.exists(), "a killed host left it");
+        cache.forget(&engine, &[wanted].into()).unwrap();
+        assert!(cache.get(&engine, wanted).is_some());
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
     }
 
     #[test]

@@ -70,6 +70,10 @@ fn code(what: &str, text: &str) -> Result<(), String> {
 
 fn sentence(what: &str, text: &str) -> Result<(), String> {
     match text.len() {
+        // They would steer the terminals of those who read it.
+        1..=MAX_SENTENCE_BYTES if text.contains(char::is_control) => {
+            Err(format!("{what} is {text:?}; it must have no control characters"))
+        }
         1..=MAX_SENTENCE_BYTES => Ok(()),
         bytes => Err(format!("{what} has {bytes} bytes, 1 to {MAX_SENTENCE_BYTES} are allowed")),
     }
@@ -101,10 +105,11 @@ mod tests {
     #[test]
     fn a_description_beyond_its_bounds_is_refused_by_name() {
         type Change = fn(&mut guard::Description);
-        let cases: [(&str, Change, &str); 9] = [
+        let cases: [(&str, Change, &str); 10] = [
             ("no name", |d| d.name.clear(), "the name is \"\""),
             ("a name in capitals", |d| d.name = "Default".to_owned(), "kebab-case"),
             ("a long summary", |d| d.summary = "x".repeat(513), "the summary has 513 bytes"),
+            ("a steering version", |d| d.version = "1\u{1b}[2J".to_owned(), "no control"),
             ("no reason", |d| d.reasons.clear(), "declares 0 reasons"),
             ("257 reasons", |d| d.reasons = vec![reason("a"); 257], "declares 257 reasons"),
             ("a reason twice", |d| d.reasons[1] = reason("settling"), "\"settling\" twice"),

@@ -1,6 +1,8 @@
 //! The WebAssembly engine, shared by all policies of a process.
 
 use std::{
+    collections::BTreeSet,
+    io,
     path::PathBuf,
     sync::{
         Arc,
@@ -8,6 +10,7 @@ use std::{
     },
 };
 
+use reprieve_core::ids::Digest;
 use tokio::sync::Semaphore;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig, component::Linker};
 
@@ -128,15 +131,33 @@ impl Engine {
     /// opens it with its defaults. Blocks for tens of milliseconds.
     pub fn load(&self, bytes: &[u8], terms: impl Into<Terms>) -> Result<Arc<Policy>, LoadFailure> {
         let terms = terms.into();
-        let examined = self.examine(bytes.to_vec(), &terms.grants)?;
-        let compiled = self.compile(examined)?;
+        let examined = self.examine(bytes.into(), &terms.grants)?;
+        let compiled = match self.cached(examined) {
+            Ok(compiled) => compiled,
+            Err(examined) => self.compile(examined)?,
+        };
         self.start(compiled, terms)
     }
 
     /// The first step of [`Self::load`]: what the file is and what it imports.
     /// Compiles nothing.
-    pub fn examine(&self, bytes: Vec<u8>, grants: &Grants) -> Result<Examined, LoadFailure> {
+    pub fn examine(&self, bytes: Arc<[u8]>, grants: &Grants) -> Result<Examined, LoadFailure> {
         load::examine(bytes, grants)
+    }
+
+    /// What an earlier compilation of the same component left, if it is still
+    /// there; else the component, to be compiled. Blocks for less than a
+    /// millisecond.
+    pub fn cached(&self, examined: Examined) -> Result<Compiled, Examined> {
+        load::cached(self, examined)
+    }
+
+    /// Lets go of compilations of other components than these.
+    pub fn forget_compiled(&self, but: &BTreeSet<Digest>) -> io::Result<()> {
+        match &self.0.cache {
+            Some(cache) => cache.forget(&self.0.wasm, but),
+            None => Ok(()),
+        }
     }
 
     /// The second step: runs none of it. Blocks for as long as a compiler takes:

@@ -33,7 +33,7 @@ impl std::fmt::Debug for Compiled {
 pub struct Examined {
     digest: Digest,
     imports: Vec<String>,
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
 }
 
 impl Examined {
@@ -47,7 +47,7 @@ impl Examined {
     }
 }
 
-pub(crate) fn examine(bytes: Vec<u8>, grants: &Grants) -> Result<Examined, LoadFailure> {
+pub(crate) fn examine(bytes: Arc<[u8]>, grants: &Grants) -> Result<Examined, LoadFailure> {
     anatomy::check(&bytes)?;
     let digest = Digest::of(&bytes);
     let imports = anatomy::granted_imports(&bytes, grants)?;
@@ -56,9 +56,26 @@ pub(crate) fn examine(bytes: Vec<u8>, grants: &Grants) -> Result<Examined, LoadF
 
 pub(crate) fn compile(engine: &Engine, examined: Examined) -> Result<Compiled, LoadFailure> {
     let Examined { digest, imports, bytes } = examined;
-    let component = compiled(engine, digest, &bytes)?;
+    let shared = engine.shared();
+    let component = Component::from_binary(&shared.wasm, &bytes)
+        .map_err(|source| LoadFailure::Garbled { source })?;
     check_export(engine, &component)?;
+    if let Some(cache) = &shared.cache {
+        cache.put(&shared.wasm, digest, &component);
+    }
     Ok(Compiled { digest, imports, component })
+}
+
+/// The error is the component itself: it was not compiled before.
+pub(crate) fn cached(engine: &Engine, examined: Examined) -> Result<Compiled, Examined> {
+    let shared = engine.shared();
+    let cached = shared.cache.as_ref().and_then(|cache| cache.get(&shared.wasm, examined.digest));
+    match cached.filter(|component| check_export(engine, component).is_ok()) {
+        Some(component) => {
+            Ok(Compiled { digest: examined.digest, imports: examined.imports, component })
+        }
+        None => Err(examined),
+    }
 }
 
 pub(crate) fn start(
@@ -78,20 +95,6 @@ pub(crate) fn start(
         Ok(_defaults) => Ok(policy),
         Err(source) => Err(LoadFailure::DefaultsRefused { source }),
     }
-}
-
-fn compiled(engine: &Engine, digest: Digest, bytes: &[u8]) -> Result<Component, LoadFailure> {
-    let shared = engine.shared();
-    let cached = shared.cache.as_ref().and_then(|cache| cache.get(&shared.wasm, digest));
-    if let Some(component) = cached {
-        return Ok(component);
-    }
-    let component = Component::from_binary(&shared.wasm, bytes)
-        .map_err(|source| LoadFailure::Garbled { source })?;
-    if let Some(cache) = &shared.cache {
-        cache.put(&shared.wasm, digest, &component);
-    }
-    Ok(component)
 }
 
 fn check_export(engine: &Engine, component: &Component) -> Result<(), LoadFailure> {

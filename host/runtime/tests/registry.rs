@@ -33,7 +33,7 @@ const STEPS: [Step; 9] = [
 fn candidate(bytes: &[u8]) -> Candidate {
     Candidate {
         source: "a test".to_owned(),
-        bytes: bytes.to_vec(),
+        bytes: bytes.into(),
         expected: None,
         signature: None,
         built_in: false,
@@ -192,6 +192,17 @@ async fn a_compiler_that_takes_too_long_keeps_others_from_beginning() {
     // Whether it still compiles is a matter of time; it is one or the other.
     let again = vet().await;
     assert!(matches!(again, Err(Refused::CompileBudget { .. } | Refused::Compiling)), "{again:?}");
+}
+
+#[tokio::test]
+async fn what_was_compiled_before_waits_for_no_compiler() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cache_dir = Some(dir.path().join("cache"));
+    let engine = Engine::new(EngineOptions { cache_dir, ..EngineOptions::default() });
+    let engine = engine.expect("an engine");
+    vetted(&Registry::new(engine.clone(), Standards::default()), UNRULY).await;
+    let no_time = Standards { compile_budget: Duration::ZERO, ..Standards::default() };
+    vetted(&Registry::new(engine, no_time), UNRULY).await;
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ impl Default for Standards {
 pub struct Candidate {
     /// What messages call where it comes from: a file, "uploaded".
     pub source: String,
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<[u8]>,
     /// What it must be, if that is known.
     pub expected: Option<Digest>,
     /// What its signature file holds: see [`check_signature`].
@@ -160,11 +160,16 @@ impl Registry {
         // Up to 32 MiB of bytes are looked at where blocking is allowed.
         let (engine, standards, seen) =
             (self.engine.clone(), self.standards.clone(), progress.clone());
-        let examined =
-            tokio::task::spawn_blocking(move || examine(&engine, &standards, candidate, &seen));
-        let examined = examined.await.map_err(|_ended| Refused::Aborted)??;
-        let compiled = self.compiled(examined).await?;
-        progress.took(Step::Compile, "compiled");
+        let examined = tokio::task::spawn_blocking(move || {
+            let examined = examine(&engine, &standards, candidate, &seen)?;
+            Ok::<_, Refused>(engine.cached(examined))
+        });
+        // What was compiled before waits for no compiler.
+        let (compiled, found) = match examined.await.map_err(|_ended| Refused::Aborted)?? {
+            Ok(cached) => (cached, "compiled before"),
+            Err(examined) => (self.compiled(examined).await?, "compiled"),
+        };
+        progress.took(Step::Compile, found);
         let (engine, terms) = (self.engine.clone(), self.standards.terms.clone());
         let started = tokio::task::spawn_blocking(move || engine.start(compiled, terms));
         let policy = started.await.map_err(|_ended| Refused::Aborted)??;

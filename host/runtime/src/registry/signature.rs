@@ -46,7 +46,7 @@ pub enum NoKey {
 #[derive(Debug, thiserror::Error)]
 pub enum SignatureRefused {
     #[error(
-        "it is not signed, and policy.require_signature is on; sign it with `minisign -Sm` and put the .minisig file beside it"
+        "it is not signed, and policy.require_signature is on; sign it with `minisign -Sm` or a plain Ed25519 key, and send the signature along (`--signature`, the header reprieve-signature) or put it beside the file as .minisig or .ed25519"
     )]
     Missing,
     #[error(

@@ -28,14 +28,14 @@ use tokio::sync::Semaphore;
 use self::{
     asked::{Activate, LoadNamed, RollBack, UploadQuery},
     shapes::{PoliciesShown, PolicyInForce, PolicyLoaded},
-    upload::{BASE64_PATTERN, SIGNATURE, Upload, WASM},
+    upload::{Announced, BASE64_PATTERN, SIGNATURE, Upload, WASM},
 };
 use super::{
     Admin,
     api::Api,
     audit::Note,
     etag::{IfMatch, Tag},
-    extract::{Body, Query},
+    extract::Body,
     guard::Caller,
     problem::{Flaw, Problem},
     route::{Access, Of, Route},
@@ -120,6 +120,7 @@ pub(super) fn routes(api: Api) -> Api {
             .body::<RollBack>()
             .conditional(true)
             .answers_tagged::<PolicyInForce>(StatusCode::OK, "It is in force.")
+            .refuses(404, "The one before is kept here no more; load it.")
             .refuses(409, "There was none before, or there is no room for it at this moment.")
             .refuses(422, REFUSED),
     )
@@ -136,17 +137,15 @@ async fn status(State(admin): State<Admin>) -> Result<Response, Problem> {
 
 async fn upload(
     State(admin): State<Admin>,
-    caller: Caller,
-    Query(UploadQuery { component: expected, why }): Query<UploadQuery>,
+    Announced { actor, expected }: Announced,
     upload: Upload,
 ) -> Result<Response, Problem> {
-    let actor = actor(&caller, why)?;
     let Upload { bytes, signature, place } = upload;
-    let (source, bytes) = ("uploaded".to_owned(), bytes.into());
+    let (source, bytes) = ("uploaded".to_owned(), Vec::from(bytes).into());
     let candidate = Candidate { source, bytes, expected, signature, built_in: false };
     let checked = admin.policies().load(candidate, &actor).await;
     drop(place);
-    Ok(loaded(checked.map_err(PoliciesFailure::from), actor))
+    Ok(loaded(checked, actor))
 }
 
 async fn load(

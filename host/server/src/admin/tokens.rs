@@ -32,6 +32,8 @@ pub(super) const PREFIX: &str = "rpv_";
 
 /// The name of the token in the state folder, which no other may have.
 pub(super) const HOSTS_OWN: &str = "admin";
+/// Who else brings policies into force, as histories name him.
+const RESERVED: [&str; 3] = ["configuration", "host", "watch"];
 
 /// Tenants of one token.
 const MAX_TENANTS: usize = 1_000;
@@ -223,6 +225,9 @@ fn check(new: NewToken) -> Result<Checked, Problem> {
         Err(invalid) => wrong("name".to_owned(), invalid.to_string()),
         Ok(name) if name.as_str() == HOSTS_OWN => {
             wrong("name".to_owned(), format!("{HOSTS_OWN} is the host's own token"));
+        }
+        Ok(name) if RESERVED.contains(&name.as_str()) => {
+            wrong("name".to_owned(), format!("{name} is what the host calls itself in histories"));
         }
         Ok(_) => {}
     }

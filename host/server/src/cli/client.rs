@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
+use super::output;
 use crate::tls;
 
 /// The longest that the host may take. A restart is only begun, not waited for.
@@ -33,6 +34,14 @@ pub(crate) struct AdminClient {
     base: Url,
     token: String,
     http: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// What was asked reached a host, or may have, and no answer came.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer of the host at {base} was lost; what was asked may be done all the same")]
+pub(crate) struct AnswerLost {
+    base: Url,
+    source: anyhow::Error,
 }
 
 /// What is sent along.
@@ -209,15 +218,19 @@ impl AdminClient {
         content: Option<Content>,
         within: Duration,
     ) -> anyhow::Result<(Parts, Bytes)> {
+        let changes = method != Method::GET;
         let exchange = async {
             let (parts, body) = self.send(method, path, headers, content).await?;
             let body = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
-            let body = body.map_err(anyhow::Error::from_boxed).context("the answer broke off")?;
-            anyhow::Ok((parts, body.to_bytes()))
+            let body = body.map_err(anyhow::Error::from_boxed).context("the answer broke off");
+            anyhow::Ok((parts, body.map_err(|error| self.lost(changes, error))?.to_bytes()))
         };
-        let (parts, body) = tokio::time::timeout(within, exchange).await.with_context(|| {
-            format!("the host at {} did not answer within {within:?}", self.base)
-        })??;
+        let (parts, body) =
+            tokio::time::timeout(within, exchange).await.map_err(|_elapsed| {
+                let host = &self.base;
+                let late = anyhow::anyhow!("the host at {host} did not answer within {within:?}");
+                self.lost(changes, late)
+            })??;
         match parts.status.is_success() {
             true => Ok((parts, body)),
             false => Err(refusal(parts.status, &body)),
@@ -247,6 +260,7 @@ impl AdminClient {
         content: Option<Content>,
     ) -> anyhow::Result<(Parts, Incoming)> {
         let url = self.base.join("admin/v1/")?.join(path)?;
+        let changes = method != Method::GET;
         let mut request = Request::builder()
             .method(method)
             .uri(url.as_str())
@@ -259,10 +273,23 @@ impl AdminClient {
         }
         let body = content.map(|content| content.bytes).unwrap_or_default();
         let answer = self.http.request(request.body(Full::from(body))?).await;
-        let answer = answer.with_context(|| {
-            format!("no host answers at {}; is `reprieve run` running?", self.base)
+        let answer = answer.map_err(|error| {
+            let is_sent = changes && !error.is_connect();
+            let none = format!("no host answers at {}; is `reprieve run` running?", self.base);
+            match is_sent {
+                true => self.lost(true, error.into()),
+                false => anyhow::Error::new(error).context(none),
+            }
         })?;
         Ok(answer.into_parts())
+    }
+
+    /// Of a question nobody needs to know what became of it.
+    fn lost(&self, changes: bool, source: anyhow::Error) -> anyhow::Error {
+        match changes {
+            true => AnswerLost { base: self.base.clone(), source }.into(),
+            false => source,
+        }
     }
 }
 
@@ -278,9 +305,10 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
     let Some(mut sentence) = told.detail else {
         return anyhow::anyhow!("the host answers {status}{hint}");
     };
-    sentence += hint;
+    // A policy's own words may be among them.
+    sentence = output::plain(&sentence) + hint;
     for Flaw { path, message } in told.problems {
-        sentence += &format!("\n  {path}: {message}");
+        sentence += &format!("\n  {}: {}", output::plain(&path), output::plain(&message));
     }
     anyhow::anyhow!("{sentence}")
 }
@@ -350,6 +378,24 @@ mod tests {
         let workspaces = client(host().await, "right").workspaces().await.unwrap().workspaces;
         let names: Vec<_> = workspaces.iter().map(|line| line.id.as_str()).collect();
         assert_eq!(names, ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn a_change_whose_answer_is_lost_may_be_done_all_the_same() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let host = tokio::spawn(async move {
+            let (mut caller, _) = listener.accept().await.unwrap();
+            let mut heard = [0];
+            tokio::io::AsyncReadExt::read_exact(&mut caller, &mut heard).await.unwrap();
+        });
+        let client = client(base, "right");
+        let alpha = "alpha".parse().unwrap();
+        let lost = client.act(&alpha, Verb::Restart).await.unwrap_err();
+        assert!(lost.is::<AnswerLost>(), "{lost:#}");
+        host.await.unwrap();
+        let nobody = client.act(&alpha, Verb::Restart).await.unwrap_err().to_string();
+        assert!(nobody.contains("no host answers"), "it was never sent: {nobody}");
     }
 
     #[test]

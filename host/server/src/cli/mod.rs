@@ -23,7 +23,11 @@ mod token;
 mod welcome;
 mod workspaces;
 
-use std::{io, process::ExitCode, time::UNIX_EPOCH};
+use std::{
+    io,
+    process::ExitCode,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser, Subcommand};
@@ -36,6 +40,10 @@ pub use self::{
     welcome::{Welcome, welcome},
 };
 use crate::{agent, config, demo};
+
+/// What is still at work when the program has done what it was told may take so
+/// long to end.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// A proxy that looks at the evidence before it restarts anything.
 ///
@@ -162,7 +170,11 @@ fn shown(bytes: &[u8]) -> anyhow::Result<u8> {
 
 fn block_on(task: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("cannot start the threads of the program")?.block_on(task)
+    let runtime = runtime.context("cannot start the threads of the program")?;
+    let done = runtime.block_on(task);
+    // A compiler or a read that hangs cannot be stopped, and is not waited for.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    done
 }
 
 /// The wall clock: only for "how long ago" in print.

@@ -86,7 +86,7 @@ impl PolicySource {
             what: format!("the policy {}", file.display()),
             source,
         };
-        let bytes = self.bytes().map_err(unreadable)?.into_owned();
+        let bytes = self.bytes().map_err(unreadable)?.into();
         let signature = match self {
             Self::BuiltIn { .. } => None,
             Self::File(file) => signature_beside(file)?,

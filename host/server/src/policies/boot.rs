@@ -16,8 +16,12 @@ use reprieve_runtime::{
 };
 
 use super::{
-    Activation, How, Inner, Policies, SharedClock, State, Wish, blocking, record::Record,
-    shelf::Shelf, sources,
+    Activation, How, Inner, Policies, SharedClock, State, Wish, blocking,
+    changes::Queues,
+    record::Record,
+    shelf::Shelf,
+    sources,
+    wishes::{Origin, Unmet},
 };
 use crate::config::{PolicyConfig, policy::PolicySource};
 
@@ -91,7 +95,10 @@ pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
         by: "configuration".to_owned(),
         at: clock.now(),
     });
-    let state = State { record, newest: Some(progress), wish, loaded: None, at_start };
+    let unmet =
+        wish.clone().zip(at_start).map(|(wish, why)| (Origin::Configured, Unmet { wish, why }));
+    let unmet = unmet.into_iter().collect();
+    let state = State { record, newest: Some(progress), wish, unmet, loaded: None };
     let policies = Policies(Arc::new(Inner {
         registry,
         current: Arc::new(current),
@@ -100,7 +107,7 @@ pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
         clock: SharedClock(clock),
         configured: source,
         folder: config.folder.clone(),
-        turn: tokio::sync::Mutex::new(()),
+        queues: Queues::new(),
         state: Mutex::new(state),
     }));
     policies.0.began_with(&began.candidate, activation).with_context(cannot_keep)?;
@@ -203,7 +210,7 @@ async fn pass(
 impl Inner {
     /// Writes down what the host starts with, unless it goes on with what it had.
     fn began_with(&self, candidate: &Candidate, activation: Activation) -> std::io::Result<()> {
-        self.shelf.put(candidate)?;
+        self.shelf.put(candidate, &activation.policy)?;
         let mut state = self.state.lock();
         let goes_on =
             state.record.active().is_some_and(|active| active.component == activation.component);
@@ -219,6 +226,9 @@ impl Inner {
             next.write(&self.record_path)?;
             state.record = next;
         }
-        self.shelf.tidy(&state.record.wanted())
+        self.shelf.tidy(&state.record.wanted())?;
+        drop(state);
+        self.forget_compiled();
+        Ok(())
     }
 }

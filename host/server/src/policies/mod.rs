@@ -1,7 +1,9 @@
 //! Policies while traffic flows: where components come from, which one judges,
 //! and how another comes into its place.
 //!
-//! - [`Policies`]: load, activate, roll back, status; one change at a time
+//! - [`Policies`]: load, activate, roll back, status
+//! - [`changes`]: how each of them goes, one change at a time
+//! - [`wishes`]: what was wanted and is not so
 //! - [`boot`]: the first one, or the last good one if the configured one is bad
 //! - [`watching`]: sources that change
 //! - [`shelf`] and [`record`]: what is kept on disk, so that a host that is
@@ -13,13 +15,20 @@
 //! component's bytes are trusted by nobody until they have passed them.
 
 mod boot;
+mod changes;
 mod record;
 mod shelf;
 mod sources;
 mod status;
 mod watching;
+mod wishes;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+};
 
 use parking_lot::Mutex;
 use reprieve_core::{ids::Digest, ports::Clock, time::UnixMillis};
@@ -32,10 +41,17 @@ pub use self::{
     boot::{BootOptions, MakeFirst, boot},
     record::{Activation, How, MAX_WORDS_BYTES},
     sources::{StandardsUnusable, standards},
-    status::{ALERTS, Alert, Difference, GenerationStatus, LoadedStatus, PoliciesStatus, Wish},
+    status::{
+        ALERTS, Alert, Difference, GenerationStatus, Kept, LoadedStatus, PoliciesStatus, Wish,
+    },
 };
-use self::{record::Record, shelf::Shelf};
-use crate::config::policy::{PolicySource, built_in_names};
+use self::{
+    changes::Queues,
+    record::Record,
+    shelf::Shelf,
+    wishes::{Origin, Unmet},
+};
+use crate::config::policy::{BUILT_IN, PolicySource, built_in_names};
 
 /// Names that a refusal tells of those that there are, and how much of the one that
 /// is unknown.
@@ -62,6 +78,8 @@ pub enum PoliciesFailure {
     Unknown { component: Digest },
     #[error("there is no policy before this one")]
     NothingBefore,
+    #[error("{limit} others wait already; come back later")]
+    Crowded { limit: usize },
     #[error(
         "there is no component {name:?} in policy.folder, and none is built in; there are: {known}"
     )]
@@ -101,8 +119,7 @@ struct Inner {
     clock: SharedClock,
     configured: PolicySource,
     folder: Option<PathBuf>,
-    /// Held by whoever brings something in: one at a time.
-    turn: tokio::sync::Mutex<()>,
+    queues: Queues,
     state: Mutex<State>,
 }
 
@@ -120,10 +137,9 @@ struct State {
     /// The newest way into force, whether it led there or not.
     newest: Option<Progress>,
     wish: Option<Wish>,
+    unmet: BTreeMap<Origin, Unmet>,
     /// Checked, and waits.
     loaded: Option<Loaded>,
-    /// What was wrong when the host started.
-    at_start: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -145,154 +161,6 @@ impl Policies {
     /// What an `If-Match` is held against.
     pub fn revision(&self) -> u64 {
         self.0.state.lock().record.revision
-    }
-
-    /// Checks a component, tries it with everybody's settings and the golden
-    /// table, and keeps it. It does not come into force.
-    pub async fn load(&self, candidate: Candidate, actor: &Actor) -> Result<Checked, Refused> {
-        let _turn = self.0.turn.lock().await;
-        self.load_in_turn(candidate, actor).await
-    }
-
-    /// The same with a built-in component, or with one of the folder by its
-    /// file's name.
-    pub async fn load_named(&self, name: &str, actor: &Actor) -> Result<Checked, PoliciesFailure> {
-        let (inner, wanted) = (Arc::clone(&self.0), name.to_owned());
-        let source = blocking(move || inner.named(&wanted)).await??;
-        let _turn = self.0.turn.lock().await;
-        let fetched = {
-            let source = source.clone();
-            blocking(move || source.fetch()).await.flatten()
-        };
-        let candidate = fetched.inspect_err(|refused| {
-            let progress = self.0.wish_for(None, &source.name(), actor);
-            self.0.refused(&progress, refused);
-        })?;
-        Ok(self.load_in_turn(candidate, actor).await?)
-    }
-
-    /// Puts a component in force that was loaded or was in force before.
-    /// `if_match`: only if the record is still at that revision.
-    pub async fn activate(
-        &self,
-        component: Digest,
-        actor: &Actor,
-        if_match: Option<u64>,
-    ) -> Result<InForce, PoliciesFailure> {
-        let _turn = self.0.turn.lock().await;
-        self.0.unchanged_since(if_match)?;
-        self.put_in_force(component, How::Activated, actor).await
-    }
-
-    /// Puts the policy in force again that was so before this one. That is an
-    /// activation like any other: twice, and the first is back.
-    pub async fn roll_back(
-        &self,
-        actor: &Actor,
-        if_match: Option<u64>,
-    ) -> Result<InForce, PoliciesFailure> {
-        let _turn = self.0.turn.lock().await;
-        self.0.unchanged_since(if_match)?;
-        let before = self.0.state.lock().record.before().map(|before| before.component);
-        let before = before.ok_or(PoliciesFailure::NothingBefore)?;
-        self.put_in_force(before, How::RolledBack, actor).await
-    }
-
-    async fn load_in_turn(&self, candidate: Candidate, actor: &Actor) -> Result<Checked, Refused> {
-        let digested = move || (Digest::of(&candidate.bytes), candidate);
-        let (component, candidate) = blocking(digested).await?;
-        let progress = self.0.wish_for(Some(component), &candidate.source, actor);
-        match self.checked(component, candidate, &progress).await {
-            Ok(loaded) => {
-                tracing::info!(policy = loaded.policy.label(), component = %component,
-                    source = loaded.source, by = actor.by, "policy loaded");
-                self.0.state.lock().loaded = Some(loaded);
-                Ok(Checked { component, passage: progress.passage() })
-            }
-            Err(refused) => {
-                self.0.refused(&progress, &refused);
-                Err(refused)
-            }
-        }
-    }
-
-    async fn checked(
-        &self,
-        component: Digest,
-        candidate: Candidate,
-        progress: &Progress,
-    ) -> Result<Loaded, Refused> {
-        let source = candidate.source.clone();
-        let policy = self.0.registry.vet(candidate.clone(), progress).await?;
-        let (inner, trying, progress) =
-            (Arc::clone(&self.0), Arc::clone(&policy), progress.clone());
-        blocking(move || {
-            inner.registry.rehearse(&inner.current, &trying, &progress)?;
-            inner.keep(&candidate).map_err(|source| Refused::NotKept { source })
-        })
-        .await??;
-        Ok(Loaded { component, source, policy })
-    }
-
-    async fn put_in_force(
-        &self,
-        component: Digest,
-        how: How,
-        actor: &Actor,
-    ) -> Result<InForce, PoliciesFailure> {
-        let source = self.0.source_of(component);
-        if !self.0.shelf.has(component) {
-            return Err(PoliciesFailure::Unknown { component });
-        }
-        let progress = self.0.wish_for(Some(component), &source, actor);
-        let activated = self.swap(component, source, how, actor, &progress).await;
-        match &activated {
-            Ok(InForce { activation: Activation { policy, by, why, .. }, .. }) => {
-                tracing::info!(policy, component = %component, by, why, ?how, "policy activated");
-            }
-            Err(refused) => self.0.refused(&progress, refused),
-        }
-        Ok(activated?)
-    }
-
-    async fn swap(
-        &self,
-        component: Digest,
-        source: String,
-        how: How,
-        actor: &Actor,
-        progress: &Progress,
-    ) -> Result<InForce, Refused> {
-        let policy = match self.0.ready(component) {
-            Some(policy) => policy,
-            None => {
-                let (inner, source) = (Arc::clone(&self.0), source.clone());
-                let kept = blocking(move || inner.shelf.get(component, &source)).await??;
-                self.0.registry.vet(kept, progress).await?
-            }
-        };
-        let activation = Activation {
-            component,
-            policy: policy.label().to_owned(),
-            source,
-            how,
-            at: self.0.now(),
-            by: bounded(&actor.by),
-            why: bounded(&actor.why),
-        };
-        let (inner, progress) = (Arc::clone(&self.0), progress.clone());
-        blocking(move || {
-            let before = inner.state.lock().record.active().cloned();
-            let keep = || inner.remember(activation.clone());
-            let generation =
-                inner.registry.activate(&inner.current, &policy, &progress, keep)?.number();
-            let mut state = inner.state.lock();
-            state.loaded.take_if(|loaded| loaded.component == component);
-            let (revision, passage) = (state.record.revision, progress.passage());
-            Ok(InForce { activation, before, generation, revision, passage })
-        })
-        .await
-        .flatten()
     }
 }
 
@@ -334,33 +202,15 @@ impl Inner {
         Err(PoliciesFailure::NotInFolder { name, known })
     }
 
-    /// A new way into force begins. None: what cannot be read has no digest.
-    fn wish_for(&self, component: Option<Digest>, source: &str, actor: &Actor) -> Progress {
-        let progress = Progress::new(source);
-        let mut state = self.state.lock();
-        state.newest = Some(progress.clone());
-        let (source, by) = (source.to_owned(), bounded(&actor.by));
-        state.wish = Some(Wish { component, source, by, at: self.now() });
-        progress
-    }
-
-    fn refused(&self, progress: &Progress, refused: &Refused) {
-        progress.failed(refused);
-        let passage = progress.passage();
-        let why = passage.failed.map(|failed| failed.why).unwrap_or_default();
-        let step = refused.step().as_str();
-        tracing::warn!(source = passage.source, step, why, "policy refused; what judges stays");
-    }
-
-    /// One that runs already: loaded, or standing in.
+    /// One that runs already: in force, loaded, or standing in. What judges keeps
+    /// what is known of its conduct.
     fn ready(&self, component: Digest) -> Option<Arc<Policy>> {
-        let loaded = self.state.lock().loaded.clone();
-        let stand_in = || {
-            let policy = Arc::clone(self.current.stand_in()?.policy());
-            policy.confidence().is_trusted().then_some(policy)
-        };
-        let ready = loaded.map(|loaded| loaded.policy).filter(|p| p.digest() == component);
-        ready.or_else(|| stand_in().filter(|policy| policy.digest() == component))
+        let in_force = Arc::clone(self.current.snapshot().policy());
+        let loaded = self.state.lock().loaded.clone().map(|loaded| loaded.policy);
+        let stand_in = self.current.stand_in().map(|stand_in| Arc::clone(stand_in.policy()));
+        let stand_in = stand_in.filter(|policy| policy.confidence().is_trusted());
+        let mut ready = [Some(in_force), loaded, stand_in].into_iter().flatten();
+        ready.find(|policy| policy.digest() == component)
     }
 
     /// What messages call where a component came from.
@@ -374,27 +224,41 @@ impl Inner {
         source.unwrap_or_else(|| format!("sha256:{component}"))
     }
 
-    /// Puts a component on the shelf.
-    fn keep(&self, candidate: &Candidate) -> io::Result<()> {
-        self.shelf.put(candidate)?;
+    /// Puts a component on the shelf, under the name that it gives itself.
+    fn keep(&self, candidate: &Candidate, label: &str) -> io::Result<()> {
+        self.shelf.put(candidate, label)?;
         let mut wanted = self.state.lock().record.wanted();
         wanted.insert(Digest::of(&candidate.bytes));
         self.shelf.tidy(&wanted)
     }
 
+    /// Removes compilations of what is neither kept nor alive. Blocks.
+    fn forget_compiled(&self) {
+        let forgotten = self.shelf.kept().and_then(|kept| {
+            let alive = self.current.alive().into_iter().map(|alive| alive.component);
+            let built_in = BUILT_IN.iter().map(|(_, bytes)| Digest::of(bytes));
+            let but: BTreeSet<_> = kept.into_iter().chain(alive).chain(built_in).collect();
+            self.registry.engine().forget_compiled(&but)
+        });
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "compiled policies that nobody needs cannot be removed");
+        }
+    }
+
     /// Writes down that a policy comes into force. From here on a host that is
-    /// killed comes back with it.
-    fn remember(&self, activation: Activation) -> io::Result<()> {
-        let mut state = self.state.lock();
-        let mut next = state.record.with(activation);
+    /// killed comes back with it. Only in a turn, so nobody else writes meanwhile;
+    /// whoever only reads waits for no disk.
+    fn remember(&self, activation: Activation, configured: Option<Digest>) -> io::Result<()> {
+        let mut next = self.state.lock().record.with(activation);
         // What people want from now on goes before what the configuration says
         // today; a change of the configuration goes before it again.
-        if let Some(configured) = boot::digest_of(&self.configured) {
+        if let Some(configured) = configured {
             next.seen.insert(boot::CONFIGURED.to_owned(), configured);
         }
         next.write(&self.record_path)?;
+        let mut state = self.state.lock();
         state.record = next;
-        state.at_start = None;
+        state.unmet.clear();
         Ok(())
     }
 }

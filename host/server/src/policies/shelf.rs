@@ -22,6 +22,17 @@ use crate::config::policy::BUILT_IN;
 /// that is wanted.
 pub(super) const MAX_KEPT: usize = 16;
 
+/// What lies beside a component, by the end of its name. A signature of either kind;
+/// the second name is that of earlier versions.
+const SIGNATURE: &str = ".signature";
+const OLD_SIGNATURE: &str = ".wasm.minisig";
+const LABEL: &str = ".label";
+const BESIDE: [&str; 3] = [SIGNATURE, OLD_SIGNATURE, LABEL];
+/// A name and a version, within the contract's bounds.
+const MAX_LABEL_BYTES: usize = 1 << 10;
+/// A file that is being written.
+const PART: &str = ".part";
+
 /// A folder that only this user can read.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -32,16 +43,38 @@ impl Shelf {
     /// Makes the folder if it is missing, with mode 0700.
     pub(super) fn open(dir: PathBuf) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(Self { dir })
+        let shelf = Self { dir };
+        shelf.sweep()?;
+        Ok(shelf)
     }
 
-    /// Keeps a component and its signature. Whole, or not at all: no reader ever
-    /// sees half of one.
-    pub(super) fn put(&self, candidate: &Candidate) -> io::Result<()> {
-        let path = self.path(Digest::of(&candidate.bytes));
-        if let Some(signature) = &candidate.signature {
-            write_whole(&signature_path(&path), signature)?;
+    /// Removes what a host that was killed left: half files, and what lies beside
+    /// components that are gone.
+    fn sweep(&self) -> io::Result<()> {
+        let kept: BTreeSet<String> = self.kept()?.into_iter().map(String::from).collect();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let of = BESIDE.iter().find_map(|suffix| name.strip_suffix(suffix));
+            let is_left = of.is_some_and(|component| !kept.contains(component));
+            if is_left || name.ends_with(PART) {
+                fs::remove_file(entry.path())?;
+            }
         }
+        Ok(())
+    }
+
+    /// Keeps a component, its signature and its label. Whole, or not at all: no
+    /// reader ever sees half of one. `label`: name and version.
+    pub(super) fn put(&self, candidate: &Candidate, label: &str) -> io::Result<()> {
+        let component = Digest::of(&candidate.bytes);
+        let path = self.path(component);
+        match &candidate.signature {
+            Some(signature) => write_whole(&self.beside(component, SIGNATURE), signature)?,
+            None => remove_if_there(&self.beside(component, SIGNATURE))?,
+        }
+        remove_if_there(&self.beside(component, OLD_SIGNATURE))?;
+        write_whole(&self.beside(component, LABEL), label.as_bytes())?;
         // Written again even if it is there: what is there may be damaged.
         write_whole(&path, &candidate.bytes)
     }
@@ -55,15 +88,25 @@ impl Shelf {
             source,
         };
         let bytes = read(&path, MAX_COMPONENT_BYTES + 1).map_err(unreadable)?;
-        let signature = match read(&signature_path(&path), MAX_SIGNATURE_BYTES) {
-            Ok(signature) => Some(signature),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(unreadable(error)),
-        };
+        let mut signature = None;
+        for suffix in [SIGNATURE, OLD_SIGNATURE] {
+            match read(&self.beside(component, suffix), MAX_SIGNATURE_BYTES) {
+                Ok(read) => signature = signature.or(Some(read)),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(unreadable(error)),
+            }
+        }
+        let bytes = bytes.into();
         let (source, expected) = (source.to_owned(), Some(component));
         // Its digest is checked before anybody asks who signed it.
         let built_in = BUILT_IN.iter().any(|(_, bytes)| Digest::of(bytes) == component);
         Ok(Candidate { source, bytes, expected, signature, built_in })
+    }
+
+    /// What it called itself. None: an earlier version of the host kept it.
+    pub(super) fn label(&self, component: Digest) -> Option<String> {
+        let label = read(&self.beside(component, LABEL), MAX_LABEL_BYTES).ok()?;
+        String::from_utf8(label).ok().filter(|label| !label.is_empty())
     }
 
     pub(super) fn has(&self, component: Digest) -> bool {
@@ -91,37 +134,48 @@ impl Shelf {
         let excess = kept.len().saturating_sub(MAX_KEPT);
         let unwanted = kept.iter().rev().filter(|digest| !wanted.contains(*digest));
         for digest in unwanted.take(excess) {
-            let path = self.path(*digest);
-            match fs::remove_file(signature_path(&path)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                Ok(()) | Err(_) => {}
+            // What lies beside goes last: without the component it is swept.
+            fs::remove_file(self.path(*digest))?;
+            for suffix in BESIDE {
+                remove_if_there(&self.beside(*digest, suffix))?;
             }
-            fs::remove_file(path)?;
         }
         Ok(())
     }
 
     fn path(&self, component: Digest) -> PathBuf {
-        self.dir.join(format!("{component}.wasm"))
+        self.beside(component, ".wasm")
+    }
+
+    fn beside(&self, component: Digest, suffix: &str) -> PathBuf {
+        self.dir.join(format!("{component}{suffix}"))
     }
 }
 
-/// Of either kind.
-fn signature_path(component: &Path) -> PathBuf {
-    component.with_extension("signature")
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 /// Written beside, on disk, and then renamed: after a crash there is the old file
 /// or the new one.
 pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
-    beside.push(".part");
+    beside.push(PART);
     let beside = PathBuf::from(beside);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
+    let written = || {
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    };
+    written().inspect_err(|_| {
+        // A full disk needs the room. It may never have been there.
+        let _ = fs::remove_file(&beside);
+    })?;
     // The new name is on disk when its folder is.
     File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -143,7 +197,7 @@ mod tests {
     fn candidate(nth: u8) -> Candidate {
         Candidate {
             source: "a test".to_owned(),
-            bytes: vec![nth; 8],
+            bytes: vec![nth; 8].into(),
             expected: None,
             signature: Some(format!("signed {nth}").into_bytes()),
             built_in: false,
@@ -154,10 +208,11 @@ mod tests {
     fn what_is_kept_comes_back_with_its_signature_and_is_nobody_elses() {
         let dir = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(dir.path().join("policies")).unwrap();
-        shelf.put(&candidate(1)).unwrap();
+        shelf.put(&candidate(1), "mine 0.1.0").unwrap();
         let digest = Digest::of(&candidate(1).bytes);
         let back = shelf.get(digest, "the shelf").unwrap();
         assert_eq!((back.bytes, back.signature), (candidate(1).bytes, candidate(1).signature));
+        assert_eq!(shelf.label(digest).as_deref(), Some("mine 0.1.0"));
         assert_eq!(back.expected, Some(digest), "and is checked against its name");
         for path in [shelf.dir.clone(), shelf.path(digest)] {
             let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -172,12 +227,50 @@ mod tests {
         let shelf = Shelf::open(dir.path().to_owned()).unwrap();
         let first = Digest::of(&candidate(0).bytes);
         for nth in 0..40 {
-            shelf.put(&candidate(nth)).unwrap();
+            shelf.put(&candidate(nth), "mine 0.1.0").unwrap();
             shelf.tidy(&[first].into()).unwrap();
         }
         assert_eq!(shelf.kept().unwrap().len(), MAX_KEPT);
         assert!(shelf.has(first));
         let files = fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(files, 2 * MAX_KEPT, "each with its signature, and nothing else");
+        assert_eq!(files, 3 * MAX_KEPT, "each with its signature and label, and nothing else");
+    }
+    #[test]
+    fn an_older_signature_does_not_outlive_its_component_nor_a_newer_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path().to_owned()).unwrap();
+        let digest = Digest::of(&candidate(1).bytes);
+        let signature = || shelf.get(digest, "the shelf").unwrap().signature;
+        shelf.put(&candidate(1), "mine 0.1.0").unwrap();
+        let unsigned = Candidate { signature: None, ..candidate(1) };
+        shelf.put(&unsigned, "mine 0.1.0").unwrap();
+        assert_eq!(signature(), None, "it came without one this time");
+        fs::write(shelf.beside(digest, OLD_SIGNATURE), "of an earlier version").unwrap();
+        assert_eq!(signature().as_deref(), Some(&b"of an earlier version"[..]));
+        shelf.put(&candidate(1), "mine 0.1.0").unwrap();
+        assert_eq!(signature(), candidate(1).signature);
+    }
+
+    #[test]
+    fn what_a_killed_host_left_is_swept() {
+        let dir = tempfile::tempdir().unwrap();
+        let shelf = Shelf::open(dir.path().to_owned()).unwrap();
+        shelf.put(&candidate(1), "mine 0.1.0").unwrap();
+        let gone = Digest::of(b"gone");
+        for name in [format!("{gone}.wasm.part"), format!("{gone}.signature")] {
+            fs::write(dir.path().join(name), "half").unwrap();
+        }
+        fs::write(dir.path().join("active.json"), "{}").unwrap();
+        Shelf::open(dir.path().to_owned()).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3 + 1);
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let taken = dir.path().join("taken");
+        fs::create_dir_all(taken.join("by a folder")).unwrap();
+        write_whole(&taken, b"bytes").unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 }

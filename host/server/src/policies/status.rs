@@ -4,7 +4,7 @@ use reprieve_core::{ids::Digest, time::UnixMillis, trust::Trust};
 use reprieve_runtime::{Alive, Role, registry::Passage};
 use serde::Serialize;
 
-use super::{Activation, Policies, State};
+use super::{Activation, Inner, Policies, State};
 
 /// Every [`Alert`]'s code.
 pub const ALERTS: [&str; 3] = [NOT_AS_CONFIGURED, DISTRUSTED, CONTRADICTS_ITSELF];
@@ -31,6 +31,14 @@ pub struct LoadedStatus {
     pub component: Digest,
     pub policy: String,
     pub source: String,
+}
+
+/// A component on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Kept {
+    pub component: Digest,
+    /// Name and version. None: it is not known.
+    pub policy: Option<String>,
 }
 
 /// Why what is wanted is not what judges.
@@ -95,7 +103,7 @@ pub struct PoliciesStatus {
     pub places_taken: usize,
     pub places: usize,
     /// Components on disk, the newest first.
-    pub kept: Vec<Digest>,
+    pub kept: Vec<Kept>,
     /// The newest first.
     pub activations: Vec<Activation>,
 }
@@ -104,7 +112,7 @@ impl Policies {
     pub fn status(&self) -> PoliciesStatus {
         let generations: Vec<_> =
             self.0.current.alive().into_iter().map(GenerationStatus::of).collect();
-        let kept = self.0.shelf.kept().unwrap_or_default();
+        let kept = self.0.kept();
         let places = self.engine().places();
         let alerts = self.alerts();
         let state = self.0.state.lock();
@@ -160,30 +168,54 @@ impl Policies {
     }
 }
 
+impl Inner {
+    fn kept(&self) -> Vec<Kept> {
+        let kept = self.shelf.kept().unwrap_or_default();
+        let labels: Vec<_> = kept.iter().map(|component| self.shelf.label(*component)).collect();
+        let state = self.state.lock();
+        let recorded = |component: Digest| {
+            let mut past = state.record.activations.iter();
+            past.find(|past| past.component == component).map(|past| past.policy.clone())
+        };
+        let named = kept.into_iter().zip(labels);
+        named
+            .map(|(component, label)| Kept {
+                component,
+                policy: label.or_else(|| recorded(component)),
+            })
+            .collect()
+    }
+}
+
 impl State {
+    /// The newest.
     fn difference(&self) -> Option<Difference> {
-        let (wish, active) = (self.wish.as_ref()?, self.record.active()?);
-        if wish.component == Some(active.component) {
-            return None;
-        }
-        let failed = self.newest.as_ref().and_then(|newest| newest.passage().failed);
-        let failed = failed.map(|failed| format!("{}: {}", failed.step.as_str(), failed.why));
-        // Loaded and waiting is no difference, and neither is being on the way.
-        let why = failed.or_else(|| self.at_start.clone())?;
-        Some(Difference {
-            wanted: wish.source.clone(),
-            active: format!("{} from {}", active.policy, active.source),
-            why,
+        self.differences().max_by_key(|(at, _)| *at).map(|(_, difference)| difference)
+    }
+
+    /// Loaded and waiting is no difference, and neither is being on the way.
+    fn differences(&self) -> impl Iterator<Item = (UnixMillis, Difference)> {
+        let active = self.record.active().into_iter();
+        active.flat_map(|active| {
+            let unmet = self.unmet.values();
+            let unmet = unmet.filter(|unmet| unmet.wish.component != Some(active.component));
+            unmet.map(|unmet| {
+                let difference = Difference {
+                    wanted: unmet.wish.source.clone(),
+                    active: format!("{} from {}", active.policy, active.source),
+                    why: unmet.why.clone(),
+                };
+                (unmet.wish.at, difference)
+            })
         })
     }
 
     /// For people: what judges is not what is wanted.
     fn not_as_configured(&self) -> Option<String> {
-        if let Some(why) = &self.at_start {
-            return Some(format!("the host started with the last good policy: {why}"));
-        }
-        let Difference { wanted, active, why } = self.difference()?;
-        Some(format!("{wanted} is wanted, and {active} judges: {why}"))
+        let told = self.differences().map(|(_, Difference { wanted, active, why })| {
+            format!("{wanted} is wanted, and {active} judges: {why}")
+        });
+        Some(told.collect::<Vec<_>>().join("; ")).filter(|told| !told.is_empty())
     }
 }
 

@@ -79,7 +79,7 @@ fn built_in(name: &str) -> Candidate {
 fn uploaded(bytes: &[u8]) -> Candidate {
     Candidate {
         source: "uploaded".to_owned(),
-        bytes: bytes.to_vec(),
+        bytes: bytes.into(),
         expected: None,
         signature: None,
         built_in: false,
@@ -164,6 +164,115 @@ async fn whatever_fails_what_judges_stays_and_the_status_says_why() {
     assert!(matches!(unknown, Err(PoliciesFailure::Unknown { .. })));
     let nothing = policies.roll_back(&somebody(), None).await;
     assert!(matches!(nothing, Err(PoliciesFailure::NothingBefore)));
+}
+
+#[tokio::test]
+async fn who_rolls_back_waits_for_nobodys_compiler() {
+    let home = Home::new();
+    let policies = home.default().await;
+    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
+    policies.activate(component, &somebody(), None).await.unwrap();
+    let compiling = policies.0.queues.compile().await;
+    let policies_too = policies.clone();
+    let load = tokio::spawn(async move { policies_too.load(uploaded(UNRULY), &somebody()).await });
+    // It has come as far as to the compiler.
+    while policies.status().requested.unwrap().component != Some(Digest::of(UNRULY)) {
+        tokio::task::yield_now().await;
+    }
+    policies.roll_back(&somebody(), None).await.unwrap();
+    assert_eq!(in_force(&policies), "default");
+    assert!(!load.is_finished());
+    drop(compiling);
+    load.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn no_more_wait_than_there_are_places_for() {
+    let home = Home::new();
+    let policies = home.default().await;
+    let full = policies.0.queues.fill();
+    let loading = policies.load(uploaded(UNRULY), &somebody()).await.map(drop);
+    let named = policies.load_named("default", &somebody()).await.map(drop);
+    let activating = policies.activate(digest("default"), &somebody(), None).await.map(drop);
+    let back = policies.roll_back(&somebody(), None).await.map(drop);
+    for (case, refused) in
+        [("load", loading), ("named", named), ("activate", activating), ("back", back)]
+    {
+        let crowded = matches!(refused, Err(PoliciesFailure::Crowded { .. }));
+        assert!(crowded, "{case}: {refused:?}");
+    }
+    drop(full);
+    policies.load_named("default", &somebody()).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_judges_already_keeps_what_is_known_of_its_conduct() {
+    let home = Home::new();
+    let policies = home.default().await;
+    let judging = Arc::clone(policies.current().snapshot().policy());
+    policies.activate(digest("default"), &somebody(), None).await.unwrap();
+    assert!(Arc::ptr_eq(&judging, policies.current().snapshot().policy()));
+}
+
+#[tokio::test]
+async fn what_people_try_hides_no_refusal_of_the_configured_policy() {
+    let home = Home::new();
+    let file = home.file("policy.wasm", &built_in("default").bytes);
+    let policies = home.boot(&file).await.unwrap();
+    home.file("policy.wasm", b"oh no");
+    policies.look_at_sources(Watch::Check).await;
+    assert_eq!(alerts(&policies), ["policy-not-as-configured"]);
+    policies.load(built_in("count-debounce"), &somebody()).await.unwrap();
+    assert_eq!(alerts(&policies), ["policy-not-as-configured"], "somebody only tried another");
+    policies.load(uploaded(b"text"), &somebody()).await.unwrap_err();
+    home.file("policy.wasm", &built_in("trust-the-probe").bytes);
+    policies.look_at_sources(Watch::Check).await;
+    let difference = policies.status().difference.unwrap();
+    assert_eq!(difference.wanted, "uploaded", "the file is mended, the upload is not");
+    policies.activate(digest("default"), &somebody(), None).await.unwrap();
+    assert!(alerts(&policies).is_empty(), "what judges is wanted");
+}
+
+#[tokio::test]
+async fn where_there_was_only_no_room_nothing_was_refused() {
+    let home = Home::new();
+    let policies = home.default().await;
+    let way = policies.0.begins(None, "uploaded", &somebody(), Origin::People);
+    policies.0.refused(&way, &Refused::Compiling);
+    assert!(alerts(&policies).is_empty());
+    let failed = policies.status().passage.unwrap().failed;
+    assert!(failed.is_some(), "whoever looks sees it all the same");
+}
+
+#[tokio::test]
+async fn what_is_refused_leaves_nothing_compiled() {
+    let mut home = Home::new();
+    home.fleet = json!({"settle": "90s"}).as_object().unwrap().clone();
+    let policies = home.default().await;
+    let compiled = || {
+        let entries = fs::read_dir(home.dir.path().join("state/cache")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let before = compiled();
+    assert_eq!(before.len(), 1);
+    policies.load(uploaded(UNRULY), &somebody()).await.unwrap_err();
+    assert_eq!(compiled(), before);
+}
+
+#[tokio::test]
+async fn whatever_is_kept_is_known_by_its_name() {
+    let home = Home::new();
+    let policies = home.default().await;
+    for name in ["count-debounce", "trust-the-probe"] {
+        policies.load(built_in(name), &somebody()).await.unwrap();
+    }
+    drop(policies);
+    let kept = home.default().await.status().kept;
+    assert_eq!(kept.len(), 3);
+    for Kept { component, policy } in kept {
+        let name = BUILT_IN.iter().find(|(name, _)| digest(name) == component).unwrap().0;
+        assert!(policy.unwrap().starts_with(&format!("{name} ")), "{name}");
+    }
 }
 
 #[tokio::test]
@@ -256,7 +365,7 @@ async fn a_policy_must_rule_as_the_golden_table_says() {
     let policies = home.default().await;
     let refused = policies.load(built_in("trust-the-probe"), &somebody()).await.unwrap_err();
     let text = refused.to_string();
-    assert!(matches!(refused, Refused::Golden(_)), "{text}");
+    assert!(matches!(refused, PoliciesFailure::Refused(Refused::Golden(_))), "{text}");
     assert!(text.contains("of the golden table"), "{text}");
     assert_eq!(failed_step(&policies), Some(Step::Golden));
     assert!(policies.load(built_in("default"), &somebody()).await.is_ok());
@@ -269,7 +378,8 @@ async fn only_signed_components_come_in_where_the_operator_wants_that() {
     home.config.keys = vec!["RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3".to_owned()];
     let policies = home.default().await;
     let refused = policies.load(uploaded(UNRULY), &somebody()).await.unwrap_err();
-    assert_eq!((refused.step(), failed_step(&policies)), (Step::Signature, Some(Step::Signature)));
+    assert!(matches!(refused, PoliciesFailure::Refused(Refused::Signature(_))), "{refused:?}");
+    assert_eq!(failed_step(&policies), Some(Step::Signature));
     // What the program itself brings needs nobody to vouch for it, from the shelf neither.
     let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     policies.activate(component, &somebody(), None).await.unwrap();

@@ -3,6 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, How, Policies, boot, sources};
+use super::{Actor, How, Policies, blocking, boot, sources, wishes::Origin};
 use crate::config::{Watch, policy::PolicySource};
 
 /// How often sources are looked at without being told: not every file system
@@ -54,7 +55,9 @@ impl Policies {
 
     /// Looks at every source once, and does what the operator wants of changes.
     pub async fn look_at_sources(&self, watch: Watch) {
-        for (name, source) in self.changed_sources() {
+        let policies = self.clone();
+        let sources = blocking(move || policies.changed_sources()).await.unwrap_or_default();
+        for (name, source) in sources {
             self.follow(watch, &name, &source).await;
         }
     }
@@ -81,24 +84,52 @@ impl Policies {
     }
 
     async fn follow(&self, watch: Watch, name: &str, source: &PolicySource) {
-        let candidate = match source.fetch() {
-            Ok(candidate) => candidate,
+        let fetch = {
+            let source = source.clone();
+            move || source.fetch().map(|candidate| (Digest::of(&candidate.bytes), candidate))
+        };
+        let (component, candidate) = match blocking(fetch).await.flatten() {
+            Ok(fetched) => fetched,
             Err(refused) => {
                 tracing::warn!(source = source.name(), %refused, "cannot read a watched policy");
                 return;
             }
         };
-        let component = Digest::of(&candidate.bytes);
-        let _turn = self.0.turn.lock().await;
-        if self.0.state.lock().record.seen.get(name) == Some(&component) {
-            return;
-        }
+        let revision = {
+            let record = &self.0.state.lock().record;
+            if record.seen.get(name) == Some(&component) {
+                return;
+            }
+            record.revision
+        };
         let actor = Actor { by: "watch".to_owned(), why: format!("{} changed", source.name()) };
-        let loaded = self.load_in_turn(candidate, &actor).await;
-        self.0.saw(name, component);
+        let loaded = self.bring(candidate, &actor, Origin::Configured).await;
+        self.saw(name, component).await;
         if loaded.is_ok() && watch == Watch::Activate {
-            // Why not is logged, and stands in the status.
-            let _ = self.put_in_force(component, How::Watched, &actor).await;
+            // What people do after the change stands, and the change waits. Why not
+            // is logged else, and stands in the status.
+            let _ = self.put_in_force(component, How::Watched, &actor, Some(revision)).await;
+        }
+    }
+
+    /// Only a change of it is acted on again.
+    async fn saw(&self, name: &str, component: Digest) {
+        let turn = self.0.queues.turn().await;
+        let (inner, name) = (Arc::clone(&self.0), name.to_owned());
+        let written = blocking(move || {
+            let _turn = turn;
+            let mut next = inner.state.lock().record.clone();
+            next.seen.insert(name, component);
+            next.write(&inner.record_path).map(|()| inner.state.lock().record = next)
+        });
+        match written.await {
+            Ok(Ok(())) => {}
+            // It is looked at again, and that changes nothing.
+            Ok(Err(error)) => {
+                let path = self.0.record_path.display();
+                tracing::warn!(%path, %error, "cannot write");
+            }
+            Err(refused) => tracing::warn!(%refused, "a watched policy is not written down"),
         }
     }
 
@@ -129,22 +160,6 @@ impl Policies {
             }
         }
         Some(watcher)
-    }
-}
-
-impl super::Inner {
-    /// Only a change of it is acted on again.
-    fn saw(&self, name: &str, component: Digest) {
-        let mut state = self.state.lock();
-        let mut next = state.record.clone();
-        next.seen.insert(name.to_owned(), component);
-        match next.write(&self.record_path) {
-            Ok(()) => state.record = next,
-            Err(error) => {
-                // It is looked at again, and that changes nothing.
-                tracing::warn!(path = %self.record_path.display(), %error, "cannot write");
-            }
-        }
     }
 }
 

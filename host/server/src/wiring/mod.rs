@@ -120,7 +120,7 @@ pub async fn run(options: HostOptions) -> anyhow::Result<()> {
         containers,
         try_it,
     });
-    asked_to_stop.await;
+    asked_to_stop.cancelled().await;
     tracing::info!("stopping: running requests end, then the workspaces");
     host.shutdown().await;
     Ok(())
@@ -424,15 +424,26 @@ fn base_url(scheme: &str, address: SocketAddr) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("{scheme}://{host}/"))?)
 }
 
-/// From now on a signal is heard, and ends nothing by itself.
-fn asked_to_stop() -> io::Result<impl Future<Output = ()>> {
+/// From now on a signal is heard, and ends nothing by itself; a second one ends the
+/// program at once, whatever it is at. The code is a shell's: 128 and the signal.
+fn asked_to_stop() -> io::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let mut next = async move || {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = terminate.recv() => SignalKind::terminate(),
+            _ = interrupt.recv() => SignalKind::interrupt(),
         }
-    })
+    };
+    let asked = CancellationToken::new();
+    let stop = asked.clone();
+    tokio::spawn(async move {
+        next().await;
+        stop.cancel();
+        let second = next().await;
+        tracing::error!("told twice to stop: ending at once, with nothing wound down");
+        std::process::exit(128 + second.as_raw_value());
+    });
+    Ok(asked)
 }

@@ -1,11 +1,14 @@
 //! How a policy is refused: with the step that it did not pass, in one place.
 
+use std::io;
+
 use http::StatusCode;
 use reprieve_runtime::{
     LoadFailure,
     registry::{Refused, StepFailed},
 };
 
+use super::upload::COME_BACK_AFTER;
 use crate::{
     admin::problem::{Flaw, Problem},
     policies::PoliciesFailure,
@@ -16,6 +19,7 @@ impl From<PoliciesFailure> for Problem {
         let status = match &failure {
             PoliciesFailure::Refused(refused) => return at_a_step(refused),
             PoliciesFailure::NothingBefore => return Self::conflict("nothing before", failure),
+            PoliciesFailure::Crowded { .. } => return Self::too_many(failure, COME_BACK_AFTER),
             PoliciesFailure::Changed { .. } => {
                 let status = StatusCode::PRECONDITION_FAILED;
                 return Self::new(status, "changed meanwhile", failure);
@@ -33,6 +37,10 @@ fn at_a_step(refused: &Refused) -> Problem {
     let detail =
         format!("the policy is refused at the step `{}`, and what judges stays", step.as_str());
     let problem = match refused {
+        // A file that is not there, or not for the host, is the asker's to mend.
+        Refused::Unreadable { source, .. } if is_about_the_name(source) => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "policy refused", detail)
+        }
         // Nothing is wrong with the component.
         Refused::Unreadable { .. } | Refused::NotKept { .. } | Refused::Aborted => {
             Problem::unavailable(detail)
@@ -55,9 +63,16 @@ fn at_a_step(refused: &Refused) -> Problem {
     problem.with(vec![Flaw { path: step.as_str().to_owned(), message: why }])
 }
 
+fn is_about_the_name(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory
+    )
+}
+
 #[cfg(test)]
 mod tests {
-    use std::{io, time::Duration};
+    use std::time::Duration;
 
     use reprieve_core::ids::Digest;
 
@@ -68,6 +83,7 @@ mod tests {
         let (found, expected) = (Digest::of(b"a"), Digest::of(b"b"));
         let budget = Duration::from_secs(1);
         let io = || io::Error::other("disk full");
+        let dangling = || io::Error::from(io::ErrorKind::NotFound);
         for (refused, status, step) in [
             (Refused::OtherDigest { found, expected }, 422, "digest"),
             (Refused::Load(LoadFailure::CoreModule), 422, "imports"),
@@ -79,6 +95,7 @@ mod tests {
             (Refused::Load(LoadFailure::TooMany { limit: 16 }), 409, "describe"),
             (Refused::NotKept { source: io() }, 503, "activate"),
             (Refused::Unreadable { what: "it".to_owned(), source: io() }, 503, "fetch"),
+            (Refused::Unreadable { what: "it".to_owned(), source: dangling() }, 422, "fetch"),
         ] {
             let case = format!("{refused}");
             let problem = Problem::from(PoliciesFailure::from(refused));

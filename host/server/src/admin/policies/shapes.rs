@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::policies::{
-    Activation, Alert, Checked, Difference, GenerationStatus, How, InForce, LoadedStatus,
+    Activation, Alert, Checked, Difference, GenerationStatus, How, InForce, Kept, LoadedStatus,
     PoliciesStatus, Wish,
 };
 
@@ -42,7 +42,7 @@ pub(super) struct PoliciesShown {
     places_taken: usize,
     places: usize,
     /// Components on disk, the newest first.
-    kept: Vec<String>,
+    kept: Vec<KeptPolicy>,
     /// The newest 20, the newest first.
     activations: Vec<PolicyActivation>,
 }
@@ -65,6 +65,15 @@ struct WaitingPolicy {
     /// Name and version.
     policy: String,
     source: String,
+}
+
+/// A component on disk.
+#[derive(Debug, Serialize, ToSchema)]
+struct KeptPolicy {
+    component: String,
+    /// Name and version. Absent: they are not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
 }
 
 /// One time that a policy came into force.
@@ -249,9 +258,15 @@ impl From<PoliciesStatus> for PoliciesShown {
             generations: generations.into_iter().map(LiveGeneration::from).collect(),
             places_taken,
             places,
-            kept: kept.into_iter().map(String::from).collect(),
+            kept: kept.into_iter().map(KeptPolicy::from).collect(),
             activations: activations.into_iter().map(PolicyActivation::from).collect(),
         }
+    }
+}
+
+impl From<Kept> for KeptPolicy {
+    fn from(Kept { component, policy }: Kept) -> Self {
+        Self { component: component.into(), policy }
     }
 }
 

@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, FromRequestParts, Request},
 };
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, StatusCode, header, request::Parts};
+use reprieve_core::ids::Digest;
 use reprieve_runtime::{MAX_COMPONENT_BYTES, registry::MAX_SIGNATURE_BYTES};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
-use crate::admin::{
-    Admin,
-    problem::{Flaw, Problem},
+use super::{actor, asked::UploadQuery};
+use crate::{
+    admin::{
+        Admin,
+        extract::Query,
+        guard::Caller,
+        problem::{Flaw, Problem},
+    },
+    policies::Actor,
 };
 
 /// The media type of a component.
@@ -30,8 +37,25 @@ pub(super) const BASE64_PATTERN: &str =
 /// A component must be here within this: 32 MiB over 2 Mbit/s.
 const COMES_WITHIN: Duration = Duration::from_secs(150);
 
-/// When to come back if others are uploading.
-const COME_BACK_AFTER: Duration = Duration::from_secs(5);
+/// When to come back if others are at it.
+pub(super) const COME_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// Who uploads, and what he says it is. Refused before a component is read.
+pub(super) struct Announced {
+    pub(super) actor: Actor,
+    pub(super) expected: Option<Digest>,
+}
+
+impl FromRequestParts<Admin> for Announced {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, admin: &Admin) -> Result<Self, Problem> {
+        let caller = Caller::from_request_parts(parts, admin).await?;
+        let Query(UploadQuery { component: expected, why }) =
+            Query::from_request_parts(parts, admin).await?;
+        Ok(Self { actor: actor(&caller, why)?, expected })
+    }
+}
 
 /// What was uploaded.
 pub(super) struct Upload {

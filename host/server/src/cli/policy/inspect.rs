@@ -89,7 +89,7 @@ fn report(candidate: &Candidate, policy: &Policy, signed: &str) -> Value {
 }
 
 fn prose(report: &Value) -> String {
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let text = |value: &Value| output::plain(value.as_str().unwrap_or_default());
     let signed = text(&report["signature"]);
     let style = if signed.starts_with("WRONG") { CAREFUL } else { GOOD };
     let mut out = format!(
@@ -110,8 +110,9 @@ fn prose(report: &Value) -> String {
     {
         let default = match &setting["default"] {
             Value::Null => String::new(),
-            default => format!(" = {default}"),
+            default => output::plain(&format!(" = {default}")),
         };
+        let key = output::plain(key);
         let _ = writeln!(out, "    {key}{default}");
         let _ = writeln!(out, "      {}", text(&setting["description"]));
     }

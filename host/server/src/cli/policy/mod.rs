@@ -11,17 +11,18 @@ mod which;
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
 use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderValue, header};
-use reprieve_core::ids::Digest;
+use reprieve_core::{ids::Digest, time::UnixMillis};
 use reprieve_runtime::registry::Candidate;
 use serde_json::{Value, json};
 
 use self::which::Wanted;
 use super::{
-    client::{AdminClient, Content},
+    client::{AdminClient, AnswerLost, Content},
     connection::AdminArgs,
     output,
 };
@@ -40,8 +41,8 @@ Examples:
   reprieve policy rollback --why 'it restarts nobody'
   reprieve policy load ./my-policy.wasm --activate --why 'tried on staging'
 
-Exit codes: 0 done; 1 the host refuses, and what judges stays; 2 the question was
-wrong.")]
+Exit codes: 0 done; 1 the host refuses, and what judges stays, or its answer was lost:
+then `status` tells; 2 the question was wrong.")]
 pub(crate) struct PolicyArgs {
     #[command(subcommand)]
     command: PolicyCommand,
@@ -79,10 +80,12 @@ Examples:
     Activate(ActivateArgs),
     /// Put the policy back in force that judged before this one.
     #[command(after_help = "\
-An activation like any other: a second rollback brings the first policy back.
+An activation like any other. Right after a rollback another one is refused, because
+somebody else may have meant the same; with --expect it brings the first policy back.
 
-Example:
-  reprieve policy rollback --why 'it restarts nobody'")]
+Examples:
+  reprieve policy rollback --why 'it restarts nobody'
+  reprieve policy rollback --expect 12 --why 'it was not the policy'")]
     Rollback(RollbackArgs),
     /// What judges, what is wanted, and why they differ.
     #[command(after_help = "\
@@ -204,11 +207,34 @@ async fn rollback(args: &RollbackArgs) -> anyhow::Result<u8> {
     let client = common.admin.client()?;
     let seen = match expect {
         Some(seen) => *seen,
-        None => revision(&looked_at(&client).await?),
+        None => {
+            let now = looked_at(&client).await?;
+            once(&now, super::now())?;
+            revision(&now)
+        }
     };
     let body = Content::json(&json!({"why": why}));
     let in_force = asked(&client, "policies/rollback", &if_match(seen)?, body).await?;
     told(common, &in_force, prose::in_force)
+}
+
+/// Two who roll back at the same time mean the same policy, and the second would
+/// bring the bad one back. Who means it says what he has seen.
+fn once(status: &Value, now: UnixMillis) -> anyhow::Result<()> {
+    let active = &status["active"];
+    if active["how"] != "rolled-back" {
+        return Ok(());
+    }
+    let text = |value: &Value| output::plain(value.as_str().unwrap_or_default());
+    let at_ms = active["at_ms"].as_u64().unwrap_or_default();
+    bail!(
+        "already rolled back by {}, {} s ago: {} judges; to bring {} back, say --expect {}",
+        text(&active["by"]),
+        now.0.saturating_sub(at_ms) / 1_000,
+        text(&active["policy"]),
+        text(&status["before"]["policy"]),
+        revision(status),
+    )
 }
 
 async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
@@ -229,7 +255,8 @@ async fn upload(client: &AdminClient, candidate: Candidate, why: &str) -> anyhow
         let value = HeaderValue::try_from(BASE64_STANDARD.encode(signature))?;
         headers.insert("reprieve-signature", value);
     }
-    let content = Content { media_type: "application/wasm", bytes: candidate.bytes.into() };
+    let content =
+        Content { media_type: "application/wasm", bytes: Bytes::from_owner(candidate.bytes) };
     let path = format!("policies/upload?{}", query.finish());
     asked(client, &path, &headers, content).await
 }
@@ -256,7 +283,11 @@ async fn asked(
     content: Content,
 ) -> anyhow::Result<Value> {
     let asked = client.ask_and_wait(path, headers, content);
-    let (_, answer) = progress::told_until_done(client, asked).await?;
+    let answered = progress::told_until_done(client, asked).await;
+    let (_, answer) = answered.map_err(|error| match error.is::<AnswerLost>() {
+        true => error.context("whether it was done is not known: see `reprieve policy status`"),
+        false => error,
+    })?;
     serde_json::from_slice(&answer).context("the host answers with another shape")
 }
 
@@ -273,4 +304,24 @@ fn told(common: &Common, answer: &Value, prose: impl Fn(&Value) -> String) -> an
     let text = if common.json { format!("{answer:#}\n") } else { prose(answer) };
     output::print(&text)?;
     Ok(output::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_of_a_rollback_is_meant_only_by_who_has_seen_it() {
+        let status = |how: &str| {
+            json!({"revision": 12, "before": {"policy": "mine 0.2.0"}, "active":
+                {"how": how, "by": "ana", "at_ms": 10_000, "policy": "default 0.1.0"}})
+        };
+        once(&status("activated"), UnixMillis(15_000)).unwrap();
+        let refused = once(&status("rolled-back"), UnixMillis(15_000)).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "already rolled back by ana, 5 s ago: default 0.1.0 judges; to bring mine 0.2.0 back, \
+             say --expect 12"
+        );
+    }
 }

@@ -42,8 +42,9 @@ pub(super) fn status(status: &Value) -> String {
         );
         line("waits", waits);
     }
-    let kept: Vec<_> = list(&status["kept"]).iter().map(short).collect();
-    line("kept", kept.join(", "));
+    for kept in list(&status["kept"]) {
+        line("kept", format!("{} {}", short(&kept["component"]), words(&kept["policy"])));
+    }
     let difference = &status["difference"];
     if !difference.is_null() {
         let _ = writeln!(
@@ -85,6 +86,7 @@ pub(super) fn in_force(done: &Value) -> String {
     };
     let before = match &done["before"] {
         Value::Null => String::new(),
+        before if before["component"] == done["active"]["component"] => ", as before".to_owned(),
         before => format!(", and {} no more", named(before)),
     };
     steps(done)
@@ -128,7 +130,7 @@ fn activated(activation: &Value) -> String {
 
 /// The beginning of a digest.
 fn short(component: &Value) -> String {
-    component.as_str().unwrap_or_default().chars().take(12).collect()
+    words(component).chars().take(12).collect()
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -168,7 +170,8 @@ mod tests {
                 "taken": [{"step": "fetch", "took_us": 12_345, "found": "18123 bytes"}],
                 "failed": {"step": "imports", "why": "the policy imports wasi:io/poll"}},
             "generations": [{"number": 7}],
-            "kept": [digest('a'), digest('b')],
+            "kept": [{"component": digest('a'), "policy": "default 0.1.0"},
+                {"component": digest('b'), "policy": "mine 0.2.0"}],
         }));
         insta::assert_snapshot!(plain(&told));
     }

@@ -9,7 +9,7 @@ use reprieve_runtime::{
 use serde_json::Value;
 
 use crate::{
-    cli::output::UsageError,
+    cli::output::{self, UsageError},
     config::policy::{PolicySource, signature_in},
 };
 
@@ -68,7 +68,16 @@ pub(super) fn component(wanted: &str, policies: &Value) -> Result<String, UsageE
         (is_digest && component.starts_with(&digits)) || *label == wanted || name == wanted
     };
     let meant: Vec<_> = known.iter().filter(is_meant).collect();
+    let is_unnamed = known.values().any(String::is_empty);
     match meant[..] {
+        // It may be the newer one of that name.
+        [(component, _)] if is_unnamed && !component.starts_with(&digits) => Err(UsageError(
+            format!(
+                "{wanted:?} may be one whose name is not known; name it by its digest:\n{}",
+                listed(known.iter())
+            ),
+            None,
+        )),
         [(component, _)] => Ok(component.clone()),
         // The host knows better what it keeps.
         [] if is_digest && digits.len() == DIGEST_DIGITS => Ok(digits),
@@ -94,19 +103,13 @@ pub(super) fn component(wanted: &str, policies: &Value) -> Result<String, UsageE
 fn known(policies: &Value) -> BTreeMap<String, String> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let kept = policies["kept"].as_array().into_iter().flatten();
-    let mut known: BTreeMap<_, _> = kept.map(|kept| (text(kept), String::new())).collect();
-    let activations = policies["activations"].as_array().into_iter().flatten();
-    for named in activations.chain([&policies["loaded"]]) {
-        if let Some(label) = known.get_mut(&text(&named["component"])) {
-            *label = text(&named["policy"]);
-        }
-    }
-    known
+    kept.map(|kept| (text(&kept["component"]), text(&kept["policy"]))).collect()
 }
 
 fn listed<'a>(components: impl Iterator<Item = (&'a String, &'a String)>) -> String {
     let line = |(component, label): (&String, &String)| {
-        format!("  {component:.12}  {}", if label.is_empty() { "-" } else { label })
+        let label = if label.is_empty() { "-" } else { label };
+        output::plain(&format!("  {component:.12}  {label}"))
     };
     components.map(line).collect::<Vec<_>>().join("\n")
 }
@@ -124,12 +127,11 @@ mod tests {
         let (a, b, c, d) =
             ("aaaa1".repeat(13), "aaaa2".repeat(13), "cccc3".repeat(13), "dddd4".repeat(13));
         let [a, b, c, d] = [a, b, c, d].map(|digest| digest[..64].to_owned());
-        let policies = json!({
-            "kept": [a, b, c],
-            "loaded": {"component": c, "policy": "mine 0.2.0"},
-            "activations": [{"component": a, "policy": "default 0.1.0"},
-                {"component": b, "policy": "mine 0.1.0"}, {"component": d, "policy": "gone 1"}],
-        });
+        let policies = json!({"kept": [
+            {"component": a, "policy": "default 0.1.0"},
+            {"component": b, "policy": "mine 0.1.0"},
+            {"component": c, "policy": "mine 0.2.0"},
+        ]});
         for (wanted, expected) in [
             (a.as_str(), Ok(&a)),
             ("aaaa1", Ok(&a)),
@@ -149,6 +151,17 @@ mod tests {
                 (got, _) => panic!("{wanted}: {got:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_name_is_none_while_one_is_kept_without() {
+        let (a, b) = ("aaaa1".repeat(13)[..64].to_owned(), "bbbb2".repeat(13)[..64].to_owned());
+        let policies =
+            json!({"kept": [{"component": a, "policy": "mine \u{1b}[2J"}, {"component": b}]});
+        let refused = component("mine", &policies).unwrap_err().to_string();
+        assert!(refused.contains("name it by its digest"), "{refused}");
+        assert!(!refused.contains('\u{1b}'), "a terminal would obey it: {refused:?}");
+        assert_eq!(component("aaaa1", &policies).unwrap(), a);
     }
 
     #[test]
