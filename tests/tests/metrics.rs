@@ -201,7 +201,8 @@ async fn a_policy_that_is_wanted_and_does_not_judge_is_an_alert() {
         assert_eq!(alerts(code).await, 0.0, "{code}: nothing is wrong");
     }
     let (source, bytes) = ("uploaded".to_owned(), b"oh no".to_vec());
-    let candidate = Candidate { source, bytes, expected: None, signature: None, built_in: false };
+    let candidate =
+        Candidate { source, bytes: bytes.into(), expected: None, signature: None, built_in: false };
     let actor = Actor { by: "ana".to_owned(), why: String::new() };
     host.policies.load(candidate, &actor).await.unwrap_err();
     assert_eq!(alerts("policy-not-as-configured").await, 1.0);
