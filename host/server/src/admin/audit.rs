@@ -131,6 +131,8 @@ impl Witnessed {
         };
         if let Err(fault) = admin.audit().record(entry).await {
             tracing::error!(%fault, "the audit log could not be written");
+            // For the next entry that can be written.
+            admin.left_out().fetch_add(left_out, Ordering::Relaxed);
         }
         answer
     }
