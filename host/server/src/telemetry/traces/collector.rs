@@ -2,6 +2,7 @@
 //! everything else.
 
 use std::{
+    error::Error,
     fmt,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -9,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
@@ -72,13 +73,13 @@ impl Collector {
     }
 
     /// Logs changes only: a collector that is away for a day is one warning.
-    fn note(&self, failure: Option<&str>) {
+    fn note(&self, collector: &Uri, failure: Option<&str>) {
         let was_failing = self.is_failing.swap(failure.is_some(), Ordering::Relaxed);
         match failure {
             Some(failure) if !was_failing => {
-                tracing::warn!(failure, "spans do not reach the collector and are dropped");
+                tracing::warn!(%collector, failure, "spans do not reach the collector and are dropped");
             }
-            None if was_failing => tracing::info!("spans reach the collector again"),
+            None if was_failing => tracing::info!(%collector, "spans reach the collector again"),
             Some(_) | None => {}
         }
     }
@@ -89,6 +90,7 @@ impl HttpClient for Collector {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let mut request = request.map(Full::new);
         request.headers_mut().extend(self.headers.clone());
+        let collector = request.uri().clone();
         let (connections, patience) = (self.connections.clone(), self.send_timeout);
         let sending = self.runtime.spawn(async move {
             let exchange = timeout(patience, exchange(connections, request));
@@ -96,9 +98,16 @@ impl HttpClient for Collector {
         });
         let sent = sending.await.unwrap_or_else(|stopped| Err(stopped.into()));
         match &sent {
-            Ok(reply) if reply.status().is_success() => self.note(None),
-            Ok(reply) => self.note(Some(&format!("it answers with status {}", reply.status()))),
-            Err(error) => self.note(Some(&error.to_string())),
+            Ok(reply) if reply.status().is_success() => self.note(&collector, None),
+            Ok(reply) => {
+                self.note(&collector, Some(&format!("it answers with status {}", reply.status())));
+            }
+            Err(error) => {
+                let error: &(dyn Error + 'static) = &**error;
+                let causes = std::iter::successors(Some(error), |&error| error.source());
+                let told: Vec<_> = causes.map(ToString::to_string).collect();
+                self.note(&collector, Some(&told.join(": ")));
+            }
         }
         sent
     }
