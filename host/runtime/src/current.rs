@@ -308,17 +308,21 @@ impl DoubleJudgement {
         let (under_way, generation) = (Arc::clone(&self.under_way), Arc::clone(generation));
         let (who, first) = (who.clone(), first.clone());
         tokio::task::spawn_blocking(move || {
-            again(&generation, &who, &first, now);
-            drop(generation);
+            let contradicts = contradicts(&generation, &who, &first);
+            // Before it is counted: whoever sees the count may be the next.
             under_way.store(false, Ordering::Release);
+            if let Some(contradicts) = contradicts {
+                tell(&generation, generation.policy().confidence().note_check(contradicts, now));
+            }
         });
     }
 }
 
-fn again(generation: &Generation, who: &Who, first: &Decided, now: UnixMillis) {
+/// Judges again. None: the host failed, which says nothing about the policy.
+fn contradicts(generation: &Generation, who: &Who, first: &Decided) -> Option<bool> {
     let second = judge::replay_afresh(generation, first.call, who, &first.evidence);
     if second.blame == Some(crate::Blame::Host) && !asked_otherwise(&second) {
-        return;
+        return None;
     }
     let contradicts = second.outcome != first.outcome || second.memory_write != first.memory_write;
     if contradicts {
@@ -331,7 +335,7 @@ fn again(generation: &Generation, who: &Who, first: &Decided, now: UnixMillis) {
             "the policy judges the same evidence in two ways; it keeps state or rolls dice"
         );
     }
-    tell(generation, generation.policy().confidence().note_check(contradicts, now));
+    Some(contradicts)
 }
 
 /// It asked for something that it did not ask for the first time.
