@@ -11,12 +11,13 @@
 //!   believed), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
 //!   cards), [`address`] (where a workspace may live), [`access`] (who may ask
 //!   what), [`dependents`] (who follows a restart)
-//! - the edges: [`ports`]
+//! - the edges: [`ports`], [`causes`] (errors in words)
 
 pub mod a2a;
 pub mod access;
 pub mod address;
 pub mod card;
+pub mod causes;
 pub mod decision;
 pub mod dependents;
 pub mod evidence;

@@ -33,7 +33,7 @@ use reprieve_runtime::{
     Engine, EngineOptions, Generation, LayerChange, Limits, Owners, Policy, Who,
 };
 
-use crate::support::{CALL, Settling};
+use crate::support::{CALL, Settling, rss_kib};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const TENANTS: usize = 10_000;
@@ -57,14 +57,6 @@ fn everybody(policy: &Arc<Policy>, book: SettingsBook) -> Generation {
     Generation::new(1, Arc::clone(policy), book, &Owners::new()).expect("a generation")
 }
 
-/// Memory that the process has in use, in bytes.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("a status");
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
-    let kib: u64 = line.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("KiB");
-    kib * 1_024
-}
-
 fn changed(layer: Layer, key: &str, value: String) -> LayerChange {
     LayerChange { layer, source: Source::Applied, settings: setting(key, value) }
 }
@@ -76,10 +68,10 @@ fn next(generation: &Generation, change: LayerChange) -> Generation {
 fn changes(c: &mut Criterion) {
     let engine = Engine::new(EngineOptions::default()).expect("an engine");
     let policy = engine.load(DEFAULT, Limits::default()).expect("a policy");
-    let before = resident();
+    let before = rss_kib();
     let generation = everybody(&policy, book());
-    let per_tenant = (resident() - before) / TENANTS as u64;
-    let before = resident();
+    let per_tenant = (rss_kib() - before) * 1_024 / TENANTS as u64;
+    let before = rss_kib();
     // As many generations as a minute of swapping every 50 ms would leave behind,
     // if somebody held them all.
     let mut kept = vec![generation.clone()];
@@ -88,11 +80,11 @@ fn changes(c: &mut Criterion) {
             changed(Layer::Tenant(tenant(number)), "settle", format!("{}ms", 90_001 + number));
         kept.push(next(&kept[number], change));
     }
-    let per_generation = (resident() - before) / 100;
+    let per_generation = (rss_kib() - before) / 100;
     println!(
         "memory of {TENANTS} tenants with settings of their own: {per_tenant} bytes each; of each \
          further generation that somebody holds: {} KiB",
-        per_generation / 1_024
+        per_generation
     );
     drop(kept);
 

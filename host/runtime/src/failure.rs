@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use reprieve_core::{
+    causes::with_causes,
     evidence::Question,
     ids::{TenantId, WorkspaceId},
     settings::Layer,
@@ -227,13 +228,7 @@ pub struct LayerRefused {
 
 impl std::fmt::Display for LayerRefused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.layer, self.reason)?;
-        let mut cause = std::error::Error::source(&self.reason);
-        while let Some(deeper) = cause {
-            write!(f, ": {deeper}")?;
-            cause = deeper.source();
-        }
-        Ok(())
+        write!(f, "{}: {}", self.layer, with_causes(&self.reason))
     }
 }
 

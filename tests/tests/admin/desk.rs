@@ -213,3 +213,12 @@ impl Desk {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 }
+
+/// A path of the document with a value in the place of each name: `{workspace}`.
+pub(crate) fn filled(template: &str, value: impl Fn(&str) -> String) -> String {
+    let parts = template.split('/').map(|part| {
+        let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
+        name.map_or_else(|| part.to_owned(), &value)
+    });
+    parts.collect::<Vec<_>>().join("/")
+}

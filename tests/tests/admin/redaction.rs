@@ -14,7 +14,7 @@ use reprieve_core::{
 };
 use serde_json::{Value, json};
 
-use crate::desk::{Desk, HOSTS_OWN};
+use crate::desk::{Desk, HOSTS_OWN, filled};
 
 /// A tenant of the stage with one workspace, with which something is going on.
 struct Side {
@@ -78,11 +78,7 @@ impl Side {
             "change" => self.change.clone(),
             other => panic!("{template}: name something that is there for {{{other}}}"),
         };
-        let parts = template.split('/').map(|part| {
-            let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-            name.map_or_else(|| part.to_owned(), value)
-        });
-        parts.collect::<Vec<_>>().join("/")
+        filled(template, value)
     }
 }
 

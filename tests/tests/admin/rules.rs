@@ -4,7 +4,7 @@ use http::{Method, StatusCode, header};
 use reprieve_core::{access::Role, time::Millis};
 use serde_json::Value;
 
-use crate::desk::{Answer, Desk, HOSTS_OWN, TENANT};
+use crate::desk::{Answer, Desk, HOSTS_OWN, TENANT, filled};
 
 /// Routes that answer whoever comes. Nothing else may be added here: they tell
 /// nothing.
@@ -56,11 +56,7 @@ impl Names {
             "change" => self.change.clone(),
             other => panic!("{template}: name something that is there for {{{other}}}"),
         };
-        let parts = template.split('/').map(|part| {
-            let name = part.strip_prefix('{').and_then(|part| part.strip_suffix('}'));
-            name.map_or_else(|| part.to_owned(), value)
-        });
-        parts.collect::<Vec<_>>().join("/")
+        filled(template, value)
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use reprieve_core::ids::Digest;
+use reprieve_core::{causes::with_causes, ids::Digest};
 use serde::Serialize;
 
 use super::Refused;
@@ -35,6 +35,19 @@ pub enum Step {
 }
 
 impl Step {
+    /// In order.
+    pub const ALL: [Self; 9] = [
+        Self::Fetch,
+        Self::Digest,
+        Self::Signature,
+        Self::Imports,
+        Self::Compile,
+        Self::Describe,
+        Self::Settings,
+        Self::Golden,
+        Self::Activate,
+    ];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Fetch => "fetch",
@@ -69,7 +82,7 @@ pub struct StepFailed {
 impl StepFailed {
     /// The refusal with its causes, in one sentence.
     pub fn of(refused: &Refused) -> Self {
-        Self { step: refused.step(), why: whole(refused) }
+        Self { step: refused.step(), why: with_causes(refused) }
     }
 }
 
@@ -134,15 +147,4 @@ impl Progress {
 
 fn micros(took: Duration) -> u64 {
     u64::try_from(took.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// An error and its causes, in one sentence.
-fn whole(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }

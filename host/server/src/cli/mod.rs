@@ -5,6 +5,7 @@
 //! 1, the thing that was asked says no; 2, the question was wrong (arguments,
 //! configuration, policy).
 
+mod answer;
 mod audit;
 mod check;
 mod client;

@@ -12,7 +12,10 @@ use notify::{
     EventKind, RecursiveMode, Watcher as _,
     event::{AccessKind, AccessMode},
 };
-use reprieve_core::settings::{Layer, Layers, Settings, SettingsBook, Source};
+use reprieve_core::{
+    causes::with_causes,
+    settings::{Layer, Layers, Settings, SettingsBook, Source},
+};
 use reprieve_runtime::{LayerChange, Owners};
 use serde_json::Value;
 use tokio::sync::Notify;
@@ -120,7 +123,7 @@ impl LiveSettings {
     }
 
     fn read(&self, file: &Path, reloading: &mut Reloading) -> Result<FileSettings, Vec<String>> {
-        let config = Config::load(file).map_err(|failure| vec![whole(&failure)])?;
+        let config = Config::load(file).map_err(|failure| vec![with_causes(&failure)])?;
         let fixed = fixed(config.clone());
         let needs_restart = differing(reloading.fixed.get_or_insert(fixed.clone()), &fixed);
         if needs_restart != reloading.status.needs_restart {
@@ -131,7 +134,8 @@ impl LiveSettings {
             );
             reloading.status.needs_restart = needs_restart;
         }
-        FileSettings::read(&config, &mut reloading.cache).map_err(|refused| vec![whole(&refused)])
+        FileSettings::read(&config, &mut reloading.cache)
+            .map_err(|refused| vec![with_causes(&refused)])
     }
 
     /// Puts what the files say in force, if it is not yet.
@@ -244,14 +248,4 @@ async fn until_quiet(changed: &Notify) {
     let quiet = async { while tokio::time::timeout(QUIET, changed.notified()).await.is_ok() {} };
     // Who never stops writing is read all the same.
     let _ = tokio::time::timeout(QUIET_AT_MOST, quiet).await;
-}
-
-fn whole(failure: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = failure.to_string();
-    let mut cause = failure.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
 }

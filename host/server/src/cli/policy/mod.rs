@@ -22,8 +22,8 @@ use serde_json::{Value, json};
 
 use self::which::Wanted;
 use super::{
+    answer::AnswerArgs,
     client::{AdminClient, AnswerLost, Content},
-    connection::AdminArgs,
     output,
 };
 
@@ -112,7 +112,7 @@ struct LoadArgs {
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -140,22 +140,13 @@ struct Change {
     #[arg(long, value_name = "REVISION")]
     expect: Option<u64>,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
 struct StatusArgs {
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Common {
-    /// As the host tells it, for machines.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    admin: AdminArgs,
+    common: AnswerArgs,
 }
 
 pub(crate) async fn policy(args: &PolicyArgs) -> anyhow::Result<u8> {
@@ -182,14 +173,13 @@ async fn load(args: &LoadArgs) -> anyhow::Result<u8> {
         }
     };
     if !args.activate {
-        return told(&args.common, &loaded, prose::loaded);
+        return args.common.show(&loaded, prose::loaded);
     }
     let component = loaded["component"].as_str().unwrap_or_default();
     let in_force = put_in_force(&client, component, why, revision(&before)).await?;
     let both = json!({"loaded": loaded, "activated": in_force});
-    told(&args.common, &both, |both| {
-        prose::steps(&both["loaded"]) + &prose::in_force(&both["activated"])
-    })
+    args.common
+        .show(&both, |both| prose::steps(&both["loaded"]) + &prose::in_force(&both["activated"]))
 }
 
 async fn activate(args: &ActivateArgs) -> anyhow::Result<u8> {
@@ -199,7 +189,7 @@ async fn activate(args: &ActivateArgs) -> anyhow::Result<u8> {
     let component = which::component(&args.policy, &now)?;
     let seen = expect.unwrap_or_else(|| revision(&now));
     let in_force = put_in_force(&client, &component, why, seen).await?;
-    told(common, &in_force, prose::in_force)
+    common.show(&in_force, prose::in_force)
 }
 
 async fn rollback(args: &RollbackArgs) -> anyhow::Result<u8> {
@@ -215,7 +205,7 @@ async fn rollback(args: &RollbackArgs) -> anyhow::Result<u8> {
     };
     let body = Content::json(&json!({"why": why}));
     let in_force = asked(&client, "policies/rollback", &if_match(seen)?, body).await?;
-    told(common, &in_force, prose::in_force)
+    common.show(&in_force, prose::in_force)
 }
 
 /// Two who roll back at the same time mean the same policy, and the second would
@@ -239,7 +229,7 @@ fn once(status: &Value, now: UnixMillis) -> anyhow::Result<()> {
 
 async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
     let status = looked_at(&args.common.admin.client()?).await?;
-    told(&args.common, &status, prose::status)?;
+    args.common.show(&status, prose::status)?;
     let alerts = status["alerts"].as_array().map_or(0, Vec::len);
     let is_as_wanted = status["difference"].is_null() && alerts == 0;
     Ok(if is_as_wanted { output::OK } else { output::NO })
@@ -298,12 +288,6 @@ fn if_match(revision: u64) -> anyhow::Result<HeaderMap> {
 
 fn revision(status: &Value) -> u64 {
     status["revision"].as_u64().unwrap_or_default()
-}
-
-fn told(common: &Common, answer: &Value, prose: impl Fn(&Value) -> String) -> anyhow::Result<u8> {
-    let text = if common.json { format!("{answer:#}\n") } else { prose(answer) };
-    output::print(&text)?;
-    Ok(output::OK)
 }
 
 #[cfg(test)]

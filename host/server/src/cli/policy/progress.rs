@@ -15,19 +15,6 @@ use crate::cli::{client::AdminClient, output};
 /// What ends sooner needs no telling.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// In order.
-const STEPS: [Step; 9] = [
-    Step::Fetch,
-    Step::Digest,
-    Step::Signature,
-    Step::Imports,
-    Step::Compile,
-    Step::Describe,
-    Step::Settings,
-    Step::Golden,
-    Step::Activate,
-];
-
 /// Waits for what was asked. Where nobody watches, nothing is told.
 pub(super) async fn told_until_done<T>(client: &AdminClient, asked: impl Future<Output = T>) -> T {
     if !std::io::stderr().is_terminal() {
@@ -70,8 +57,8 @@ fn under_way(passage: &Value) -> Option<String> {
     let source = output::plain(passage["source"].as_str()?);
     let newest = passage["taken"].as_array()?.last();
     let newest = newest.and_then(|taken| taken["step"].as_str());
-    let position = STEPS.iter().position(|step| Some(step.as_str()) == newest);
-    let next = STEPS.get(position.map_or(0, |position| position + 1))?;
+    let position = Step::ALL.iter().position(|step| Some(step.as_str()) == newest);
+    let next = Step::ALL.get(position.map_or(0, |position| position + 1))?;
     Some(format!("{source}: {}", next.as_str()))
 }
 

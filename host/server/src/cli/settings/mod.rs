@@ -13,8 +13,8 @@ use reprieve_core::{
 use serde_json::{Value, json};
 
 use super::{
+    answer::AnswerArgs,
     client::AdminClient,
-    connection::AdminArgs,
     output::{self, UsageError},
 };
 
@@ -91,7 +91,7 @@ struct ShowArgs {
     #[arg(default_value = "fleet", value_parser = Whose::parse)]
     whose: Whose,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -103,7 +103,7 @@ struct TryArgs {
     #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
     settings: Vec<(String, Value)>,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -131,7 +131,7 @@ struct HistoryArgs {
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     limit: u32,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -145,22 +145,13 @@ struct UndoArgs {
     #[arg(long)]
     force: bool,
     #[command(flatten)]
-    common: Common,
+    common: AnswerArgs,
 }
 
 #[derive(Args, Clone, Debug)]
 struct StatusArgs {
     #[command(flatten)]
-    common: Common,
-}
-
-#[derive(Args, Clone, Debug)]
-struct Common {
-    /// As the host tells it, for machines.
-    #[arg(long)]
-    json: bool,
-    #[command(flatten)]
-    admin: AdminArgs,
+    common: AnswerArgs,
 }
 
 /// Whose settings.
@@ -217,17 +208,17 @@ pub(crate) async fn settings(args: &SettingsArgs) -> anyhow::Result<u8> {
 
 async fn show(args: &ShowArgs) -> anyhow::Result<u8> {
     let shown = looked_at(&args.common.admin.client()?, &args.whose).await?;
-    told(&args.common, &shown, prose::shown)
+    args.common.show(&shown, prose::shown)
 }
 
 async fn check(args: &TryArgs) -> anyhow::Result<u8> {
     let preview = previewed(args).await?;
-    told(&args.common, &preview, |_| "OK: the host would take these settings.\n".to_owned())
+    args.common.show(&preview, |_| "OK: the host would take these settings.\n".to_owned())
 }
 
 async fn diff(args: &TryArgs) -> anyhow::Result<u8> {
     let preview = previewed(args).await?;
-    told(&args.common, &preview, prose::preview)
+    args.common.show(&preview, prose::preview)
 }
 
 async fn apply(args: &ApplyArgs) -> anyhow::Result<u8> {
@@ -238,7 +229,7 @@ async fn apply(args: &ApplyArgs) -> anyhow::Result<u8> {
     let body = json!({ "settings": patch(change)?, "why": why });
     let path = change.whose.path();
     let made = asked(&client, Method::PATCH, &path, Some(version), Some(&body)).await?;
-    told(&change.common, &made, |made| prose::change(made, "applied"))
+    change.common.show(&made, |made| prose::change(made, "applied"))
 }
 
 async fn history(args: &HistoryArgs) -> anyhow::Result<u8> {
@@ -252,7 +243,7 @@ async fn history(args: &HistoryArgs) -> anyhow::Result<u8> {
     }
     let path = format!("settings/history?{}", query.finish());
     let changes: Value = args.common.admin.client()?.get(&path).await?;
-    told(&args.common, &changes, prose::history)
+    args.common.show(&changes, prose::history)
 }
 
 async fn undo(args: &UndoArgs) -> anyhow::Result<u8> {
@@ -260,12 +251,12 @@ async fn undo(args: &UndoArgs) -> anyhow::Result<u8> {
     let body = json!({ "why": args.why, "force": args.force });
     let client = args.common.admin.client()?;
     let made = asked(&client, Method::POST, &path, None, Some(&body)).await?;
-    told(&args.common, &made, |made| prose::change(made, "undone"))
+    args.common.show(&made, |made| prose::change(made, "undone"))
 }
 
 async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
     let status: Value = args.common.admin.client()?.get("settings/status").await?;
-    told(&args.common, &status, prose::status)?;
+    args.common.show(&status, prose::status)?;
     let all_in_force = [&status["set_aside"], &status["files"]["problems"]]
         .iter()
         .all(|missing| missing.as_array().is_none_or(Vec::is_empty));
@@ -318,12 +309,6 @@ async fn asked(
     }
     let (_, answer) = client.ask(method, path, &headers, body).await?;
     serde_json::from_slice(&answer).context("the host answers with another shape")
-}
-
-fn told(common: &Common, answer: &Value, prose: impl Fn(&Value) -> String) -> anyhow::Result<u8> {
-    let text = if common.json { format!("{answer:#}\n") } else { prose(answer) };
-    output::print(&text)?;
-    Ok(output::OK)
 }
 
 /// A change's number.

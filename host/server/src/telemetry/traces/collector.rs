@@ -2,7 +2,6 @@
 //! everything else.
 
 use std::{
-    error::Error,
     fmt,
     sync::atomic::{AtomicBool, Ordering},
     time::Duration,
@@ -18,6 +17,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use opentelemetry_http::{HttpClient, HttpError};
+use reprieve_core::causes::with_causes;
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::tls;
@@ -102,12 +102,7 @@ impl HttpClient for Collector {
             Ok(reply) => {
                 self.note(&collector, Some(&format!("it answers with status {}", reply.status())));
             }
-            Err(error) => {
-                let error: &(dyn Error + 'static) = &**error;
-                let causes = std::iter::successors(Some(error), |&error| error.source());
-                let told: Vec<_> = causes.map(ToString::to_string).collect();
-                self.note(&collector, Some(&told.join(": ")));
-            }
+            Err(error) => self.note(&collector, Some(&with_causes(&**error))),
         }
         sent
     }
