@@ -32,5 +32,5 @@ fn slot_of(second: u64) -> usize {
 
 /// The first second of a window that reaches so far back.
 fn first_second(reach: Millis, now: UnixMillis) -> u64 {
-    second_of(UnixMillis(now.0.saturating_sub(reach.0.min(REACH.0))))
+    second_of(now - reach.min(REACH))
 }

@@ -1,6 +1,6 @@
 //! Lengths of time and points on the host's one clock.
 
-use std::ops::Add;
+use std::ops::{Add, Sub};
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +68,15 @@ impl Add<Millis> for UnixMillis {
 
     fn add(self, length: Millis) -> Self {
         Self(self.0.saturating_add(length.0))
+    }
+}
+
+/// No earlier than the epoch.
+impl Sub<Millis> for UnixMillis {
+    type Output = Self;
+
+    fn sub(self, length: Millis) -> Self {
+        Self(self.0.saturating_sub(length.0))
     }
 }
 

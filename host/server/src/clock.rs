@@ -1,9 +1,8 @@
 //! The host's one clock.
 
-use reprieve_core::{
-    ports::Clock,
-    time::{Millis, UnixMillis},
-};
+use std::time::Duration;
+
+use reprieve_core::{ports::Clock, time::UnixMillis};
 use tokio::time::Instant;
 
 /// Reads the wall clock once, then counts with the monotonic clock: it never
@@ -11,7 +10,9 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct HostClock {
     began: Instant,
-    began_at: UnixMillis,
+    /// Since the epoch. No coarser: what the clock says would lag behind what others
+    /// read off the wall.
+    began_at: Duration,
 }
 
 impl HostClock {
@@ -19,14 +20,13 @@ impl HostClock {
     pub fn start() -> Self {
         let since_epoch =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-        Self { began: Instant::now(), began_at: UnixMillis(millis) }
+        Self { began: Instant::now(), began_at: since_epoch }
     }
 }
 
 impl Clock for HostClock {
     fn now(&self) -> UnixMillis {
-        let elapsed = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.began_at + Millis(elapsed)
+        let since_epoch = self.began_at.saturating_add(self.began.elapsed());
+        UnixMillis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 }

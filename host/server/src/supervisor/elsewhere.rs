@@ -145,8 +145,7 @@ impl Supervisor {
         uptime: Option<Millis>,
     ) {
         if workspace.live.lock().notice_run(mark, None) {
-            let now = self.now();
-            let began = UnixMillis(now.0.saturating_sub(uptime.unwrap_or_default().0));
+            let began = self.now() - uptime.unwrap_or_default();
             self.began_elsewhere(workspace, began).await;
         } else {
             self.save(workspace).await;

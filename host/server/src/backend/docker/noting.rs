@@ -69,8 +69,9 @@ impl Shared {
         at_nanos: u64,
         exit_code: Option<i32>,
     ) {
-        if slot.ended(container, at_nanos) {
-            let report = slot.report_of_end(at_nanos, exit_code, self.clock.now());
+        let now = self.clock.now();
+        if slot.ended(container, at_nanos, now) {
+            let report = slot.report_of_end(at_nanos, exit_code, now);
             let (workspace, mark) = (slot.workspace.clone(), slot.mark());
             let (kind, report) = (RuntimeEventKind::Stopped, Some(report));
             self.send(RuntimeEvent { workspace, kind, mark, address: None, report }).await;

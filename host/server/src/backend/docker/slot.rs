@@ -41,8 +41,9 @@ struct Known {
     told: Option<Told>,
     /// How its newest run ended, by the event stream.
     end: Option<End>,
-    /// When that end was first known of. The daemon writes it down some
-    /// milliseconds after the process is gone, which is no other end.
+    /// When its newest run was first known to have ended, by this host's clock.
+    /// The daemon writes the end down some milliseconds after the process is gone,
+    /// and by a clock of its own, which makes it no other end.
     end_known_since: Option<UnixMillis>,
     /// Some process of its newest run was killed for want of memory.
     wanted_memory: bool,
@@ -170,7 +171,7 @@ impl Slot {
     }
 
     /// The daemon reports the end of the newest run, and of no earlier one.
-    pub(super) fn ended(&self, of: &ContainerId, at_nanos: u64) -> bool {
+    pub(super) fn ended(&self, of: &ContainerId, at_nanos: u64, now: UnixMillis) -> bool {
         let mut known = self.known.lock();
         if known.is_old_news(of, at_nanos) {
             return false;
@@ -178,7 +179,7 @@ impl Slot {
         let at = millis(at_nanos);
         let by_hand = known.end.is_some_and(|end| end.by_hand);
         known.end = Some(End { at, by_hand });
-        known.end_known_since = Some(known.end_known_since.map_or(at, |since| since.min(at)));
+        known.end_is_known(at, now);
         known.runs = false;
         if let Some(told) = &mut known.told {
             told.runs = false;
@@ -282,12 +283,12 @@ impl Slot {
 
     /// What a look at its container is, with what else is known of its newest run.
     pub(super) fn in_context(&self, look: Look, now: UnixMillis) -> Look {
-        let known = self.known.lock();
+        let mut known = self.known.lock();
         let mut sighting = known.unless_restarting(look.sighting);
-        if let (Some(ended), Some(since)) = (sighting.ended, known.end_known_since)
+        if let Some(ended) = &mut sighting.ended
             && look.mark == known.record.mark
         {
-            sighting.ended = Some(ended.max(since.age(now)));
+            *ended = known.end_is_known(now - *ended, now).age(now);
         }
         Look { sighting, ..look }
     }
@@ -322,6 +323,13 @@ impl Known {
         self.record.container != *of || began.is_some_and(|began| at_nanos < began)
     }
 
+    /// Since when it is, with the newest word of when it was. A clock that is ahead
+    /// of this host's says nothing of the future.
+    fn end_is_known(&mut self, at: UnixMillis, now: UnixMillis) -> UnixMillis {
+        let at = at.min(now);
+        *self.end_known_since.insert(self.end_known_since.map_or(at, |since| since.min(at)))
+    }
+
     /// In the 200 ms between the two runs of a restart there is none to be seen.
     fn unless_restarting(&self, sighting: Sighting) -> Sighting {
         if self.is_restarting && sighting.status.is_down() {
@@ -340,4 +348,48 @@ impl Record {
 
 fn millis(nanos: u64) -> UnixMillis {
     UnixMillis(nanos / NANOS_PER_MILLI)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const BEGAN: &str = "2026-11-22T03:24:10Z";
+    const BEGAN_AT: UnixMillis = UnixMillis(1_795_317_850_000);
+
+    fn slot() -> Slot {
+        let id = "e4023437deac8918".repeat(4);
+        let record = json!({
+            "workspace": "one", "container": id, "name": "one", "mark": format!("{id}@{BEGAN}"),
+            "recipe": { "image": "agent", "config": {}, "host_config": {}, "networks": {} },
+            "parent": null, "order": null,
+        });
+        Slot::new(serde_json::from_value(record).unwrap())
+    }
+
+    /// What a look at the ended run shows, by a clock that is so far ahead.
+    fn age_of_the_end(slot: &Slot, ended: UnixMillis, ahead: Millis, now: UnixMillis) -> Millis {
+        let ended = Some((ended + ahead).age(now));
+        let sighting = Sighting { ended, ..Sighting::bare(Status::Stopped) };
+        slot.in_context(Look { sighting, mark: slot.mark() }, now).sighting.ended.unwrap()
+    }
+
+    /// The policy believes an end that was there to be seen at the look before.
+    #[test]
+    fn an_end_is_as_old_as_it_has_been_known_whatever_the_clock_that_reports_it() {
+        let (ended, second) = (BEGAN_AT + Millis(700), Millis::from_secs(2));
+        for ahead in [Millis(0), Millis(1), Millis(3), Millis::from_secs(3_600)] {
+            let reported = slot();
+            let of = reported.container();
+            let nanos = (ended + ahead).0 * NANOS_PER_MILLI;
+            assert!(reported.ended(&of, nanos, ended));
+            assert!(age_of_the_end(&reported, ended, ahead, ended + second) >= second, "{ahead}");
+
+            let seen = slot();
+            assert_eq!(age_of_the_end(&seen, ended, ahead, ended), Millis(0));
+            assert_eq!(age_of_the_end(&seen, ended, ahead, ended + second), second, "{ahead}");
+        }
+    }
 }
