@@ -51,7 +51,7 @@ pub use generation::{Generation, LayerChange, Owners, Who};
 pub use judge::{Decided, replay, replay_afresh};
 pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
-    MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES,
+    MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES, MIN_CALLS_PER_INSTANCE,
 };
 pub use load::{Compiled, Examined};
 pub use policy::{CheckedSettings, Instances, Policy};
