@@ -184,6 +184,14 @@ impl Experiment {
         if bucket(&self.name, workspace) < self.share_bp { Arm::Candidate } else { Arm::Control }
     }
 
+    /// Whether both arms judge for a workspace that takes part.
+    pub fn is_compared(&self, workspace: &WorkspaceId) -> bool {
+        match self.mode {
+            Mode::Shadow => self.arm(workspace) == Arm::Candidate,
+            Mode::Canary | Mode::Ab => true,
+        }
+    }
+
     /// Who acts for a workspace that takes part.
     pub fn acts(&self, workspace: &WorkspaceId) -> Arm {
         match self.mode {
