@@ -19,6 +19,7 @@
 pub mod admin;
 pub mod agent;
 pub mod backend;
+mod cause;
 pub mod cli;
 pub mod clock;
 pub mod config;

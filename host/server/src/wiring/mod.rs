@@ -40,7 +40,9 @@ use crate::{
     backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
-    config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
+    config::{
+        Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir, units::Count,
+    },
     policies::{self, BootOptions, MakeFirst, Policies},
     proxy::{self, Deliverer, ProxyOptions},
     serve::{ServeOptions, serve},
@@ -61,6 +63,10 @@ const START_ALLOWANCE: Millis = Millis::from_secs(60);
 
 /// Connections of operators at once; more wait to be accepted.
 const MAX_ADMIN_CONNECTIONS: usize = 1_000;
+
+/// Of one address: four times the streams that there may be, so that what speaks
+/// TLS in front of the host has enough for everybody, and nobody takes them all.
+const MAX_ADMIN_CONNECTIONS_PER_ADDRESS: usize = 256;
 
 /// How long judgements and restarts that were begun may take to end when the
 /// host stops.
@@ -231,8 +237,13 @@ impl Host {
 /// How callers are served, and how operators are.
 fn serve_options(config: &Config, admin_tls: Option<TlsAcceptor>) -> (ServeOptions, ServeOptions) {
     let as_proxy = ServeOptions::from(&proxy_options(config));
-    let max_connections = MAX_ADMIN_CONNECTIONS;
-    let as_admin = ServeOptions { max_connections, tls: admin_tls, ..as_proxy.clone() };
+    let as_admin = ServeOptions {
+        max_connections: MAX_ADMIN_CONNECTIONS,
+        max_connections_per_address: Some(MAX_ADMIN_CONNECTIONS_PER_ADDRESS),
+        write_timeout: ServeOptions::DEFAULT_WRITE_TIMEOUT,
+        tls: admin_tls,
+        ..as_proxy.clone()
+    };
     (as_proxy, as_admin)
 }
 
@@ -364,6 +375,8 @@ fn behaviour(config: &Config) -> SupervisorOptions {
 
 fn proxy_options(config: &Config) -> ProxyOptions {
     let proxy = &config.proxy;
+    let connections =
+        |count: Count<1, 1_000_000>| usize::try_from(count.get()).unwrap_or(usize::MAX);
     ProxyOptions {
         public_url: proxy.public_url.clone(),
         trust_forwarded: proxy.trust_forwarded,
@@ -374,7 +387,8 @@ fn proxy_options(config: &Config) -> ProxyOptions {
         connect_timeout: proxy.connect_timeout.get().as_duration(),
         idle_timeout: proxy.idle_timeout.get().as_duration(),
         answer_timeout: proxy.answer_timeout.get().as_duration(),
-        max_connections: usize::try_from(proxy.max_connections.get()).unwrap_or(usize::MAX),
+        max_connections: connections(proxy.max_connections),
+        max_connections_per_address: proxy.max_connections_per_address.map(connections),
         shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
         ..ProxyOptions::default()
     }
