@@ -12,6 +12,7 @@ mod client;
 mod connection;
 mod context;
 mod decisions;
+mod events;
 mod explain;
 mod follow;
 mod logging;
