@@ -24,6 +24,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+#[cfg(test)]
+mod logged;
 pub mod policies;
 pub mod proxy;
 pub mod serve;

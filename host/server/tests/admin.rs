@@ -160,16 +160,17 @@ fn a_host_that_cannot_show_who_it_is_is_told_nothing() {
     let (another, own) = (host.path("another.pem"), host.path("own.pem"));
     let plain = host.endpoint.replace("https", "http");
     let token = host.path("admin.token");
-    for (case, endpoint, ca, expected) in [
-        ("another certificate", host.endpoint.as_str(), Some(&another), 1),
-        ("whom the machine trusts", &host.endpoint, None, 1),
-        ("plain HTTP", &plain, Some(&own), 1),
-        ("its own", &host.endpoint, Some(&own), 0),
+    for (case, endpoint, ca, expected, said) in [
+        ("another certificate", host.endpoint.as_str(), Some(&another), 1, "--ca"),
+        ("whom the machine trusts", &host.endpoint, None, 1, "--ca"),
+        ("plain HTTP", &plain, Some(&own), 1, "write https://"),
+        ("its own", &host.endpoint, Some(&own), 0, ""),
     ] {
         let mut arguments = vec!["workspaces", "--endpoint", endpoint, "--token-file", &token];
         arguments.extend(ca.iter().flat_map(|ca| ["--ca", ca.as_str()]));
         let (code, _, error) = host.ask(&arguments);
         assert_eq!(code, expected, "{case}: {error}");
+        assert!(error.contains(said), "{case}: {error}");
     }
     let mut stream = TcpStream::connect(host.address()).unwrap();
     stream.write_all(b"GET /admin/v1/health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-use super::output;
+use super::{output, unreached};
 use crate::tls;
 
 /// The longest that the host may take. A restart is only begun, not waited for.
@@ -294,11 +294,8 @@ impl AdminClient {
         let answer = self.http.request(request.body(Full::from(body))?).await;
         let answer = answer.map_err(|error| {
             let is_sent = changes && !error.is_connect();
-            let none = format!("no host answers at {}; is `reprieve run` running?", self.base);
-            match is_sent {
-                true => self.lost(true, error.into()),
-                false => anyhow::Error::new(error).context(none),
-            }
+            let why = unreached::why(&self.base, &error);
+            self.lost(is_sent, anyhow::Error::new(error).context(why))
         })?;
         Ok(answer.into_parts())
     }

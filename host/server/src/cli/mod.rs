@@ -22,6 +22,7 @@ mod run;
 mod settings;
 mod table;
 mod token;
+mod unreached;
 mod welcome;
 mod workspaces;
 
