@@ -2,7 +2,7 @@
 //!
 //! Starting goes from what can be refused without a trace (ports, the policy,
 //! the store) to what acts (children, judgements, requests); stopping goes the
-//! other way.
+//! other way. From the first moment on operators are told that the host lives.
 
 mod backends;
 mod courier;
@@ -36,7 +36,7 @@ use self::{
     courier::ProxyCourier,
 };
 use crate::{
-    admin::{self, AdminLimits, AdminParts},
+    admin::{self, AdminLimits, AdminParts, Starting},
     backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
@@ -136,9 +136,14 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
         let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
-        let admin_tls = admin_tls(&config)?;
+        let (as_proxy, as_admin) = serve_options(&config, admin_tls(&config)?);
         let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
+        let (stop, starting) = (CancellationToken::new(), Starting::default());
+        let unless_started = stop.clone().drop_guard();
+        let stopped = || stop.clone().cancelled_owned();
+        let admin_server =
+            tokio::spawn(serve(admin_listener, starting.router(), as_admin, stopped()));
 
         let files = read_settings(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
@@ -160,7 +165,6 @@ impl Host {
         let configured = config.workspaces.keys().cloned().collect();
         let runners = runners.follow(&supervisor, configured, &key);
 
-        let stop = CancellationToken::new();
         let settings = LiveSettings::new(SettingsParts {
             current: Arc::clone(policies.current()),
             supervisor: supervisor.clone(),
@@ -182,15 +186,10 @@ impl Host {
             limits: admin_limits(&config),
             stop: stop.clone(),
         };
-        let (as_proxy, as_admin) = serve_options(&config, admin_tls);
-        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
-        let listeners = [
-            (proxy_listener, proxy_router, as_proxy),
-            (admin_listener, admin::router(admin_parts), as_admin),
-        ];
-        let servers = listeners.map(|(listener, router, options)| {
-            tokio::spawn(serve(listener, router, options, stop.clone().cancelled_owned()))
-        });
+        starting.end(admin::router(admin_parts));
+        let router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
+        let proxy_server = tokio::spawn(serve(proxy_listener, router, as_proxy, stopped()));
+        unless_started.disarm();
         Ok(Self {
             supervisor,
             settings,
@@ -202,7 +201,7 @@ impl Host {
             runners,
             store,
             stop,
-            servers: servers.into(),
+            servers: vec![proxy_server, admin_server],
         })
     }
 
