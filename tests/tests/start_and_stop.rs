@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use reprieve_tests::{Program, Running};
 use rustix::fs::{CWD, Mode, mkfifoat};
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -15,18 +16,24 @@ use tokio::{
 const BODY: &str = r#"{"jsonrpc":"2.0","id":1,"method":"message/send","params":{"message":{
     "kind":"message","role":"user","messageId":"m-1","parts":[{"kind":"text","text":"hello"}]}}}"#;
 
-/// `manners`: of the agent.
-fn program(shutdown_timeout: &str, manners: &str) -> Program {
+fn program(shutdown_timeout: &str) -> Program {
     Program::new(&format!(
         "proxy.shutdown_timeout = \"{shutdown_timeout}\"\n[workspaces.alpha]\n\
-         command = [\"{{reprieve}}\", \"agent\"{manners}]\nstop_grace = \"100ms\"\n"
+         command = [\"{{reprieve}}\", \"agent\"]\nstop_grace = \"100ms\"\n"
     ))
+}
+
+/// The agent takes that.
+async fn switched(program: &Program, change: &Value) -> bool {
+    let told = program.send(Method::POST, "alpha/switch", change).await;
+    told.is_some_and(|(status, _)| status == StatusCode::OK)
 }
 
 /// A host that waits for the body of a request, and that caller.
 async fn with_request_in_flight(program: &Program) -> (Running, TcpStream) {
     let host = program.start();
-    program.until_up().await;
+    let nothing = json!({});
+    program.until("the agent answers", || switched(program, &nothing)).await;
     let mut caller = TcpStream::connect(program.proxy()).await.unwrap();
     let head = format!(
         "POST /workspaces/alpha/a2a HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
@@ -47,7 +54,7 @@ async fn until_it_stops(program: &Program) {
 
 #[tokio::test]
 async fn a_running_request_is_answered_though_the_host_is_told_to_stop() {
-    let program = program("50s", "");
+    let program = program("50s");
     let (mut host, mut caller) = with_request_in_flight(&program).await;
     host.tell_to_stop();
     until_it_stops(&program).await;
@@ -60,16 +67,20 @@ async fn a_running_request_is_answered_though_the_host_is_told_to_stop() {
 
 #[tokio::test]
 async fn a_request_that_does_not_end_is_waited_for_no_longer_than_its_time() {
-    // An agent that lives and does not answer is waited for: an hour.
-    let program = program("100ms", ", \"--hang\"");
+    let program = program("100ms");
     let (host, mut caller) = with_request_in_flight(&program).await;
+    // An agent that lives and does not answer is waited for: an hour.
+    assert!(switched(&program, &json!({"hang": true})).await);
     caller.write_all(BODY.as_bytes()).await.unwrap();
     host.end().await;
+    let mut answer = Vec::new();
+    let _ = caller.read_to_end(&mut answer).await;
+    assert!(answer.is_empty(), "it was cut off: {}", String::from_utf8_lossy(&answer));
 }
 
 #[tokio::test]
 async fn whoever_tells_it_twice_to_stop_waits_for_nothing() {
-    let program = program("1h", "");
+    let program = program("1h");
     let (mut host, _caller) = with_request_in_flight(&program).await;
     host.tell_to_stop();
     until_it_stops(&program).await;
@@ -80,7 +91,7 @@ async fn whoever_tells_it_twice_to_stop_waits_for_nothing() {
 
 #[tokio::test]
 async fn a_host_that_starts_says_that_it_lives_and_is_not_ready() {
-    let program = program("1s", "");
+    let program = program("1s");
     // It waits for whoever writes what it reads there.
     let key = program.state().join("workspaces.key");
     mkfifoat(CWD, &key, Mode::RUSR | Mode::WUSR).unwrap();
