@@ -13,7 +13,8 @@
 //! audit [`Note`](audit::Note). The tests go over every route of the document.
 //!
 //! [`guard`] lets requests in or not; [`problem`] is the shape of every refusal;
-//! [`limits`] bounds how often one may ask.
+//! [`limits`] bounds how often one may ask; [`starting`] answers until there is a
+//! host to ask.
 
 mod api;
 mod audit;
@@ -31,6 +32,7 @@ mod problem;
 mod queue;
 mod route;
 mod settings;
+mod starting;
 mod stream;
 mod tokens;
 mod turns;
@@ -57,7 +59,6 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
-pub use self::limits::AdminLimits;
 use self::{
     api::{Api, Rules},
     guard::Caller,
@@ -67,6 +68,7 @@ use self::{
     stream::Streams,
     turns::{About, Turns},
 };
+pub use self::{limits::AdminLimits, starting::Starting};
 use crate::{
     policies::Policies,
     settings::LiveSettings,

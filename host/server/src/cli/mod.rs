@@ -12,6 +12,7 @@ mod client;
 mod connection;
 mod context;
 mod decisions;
+mod events;
 mod explain;
 mod follow;
 mod logging;
@@ -21,6 +22,7 @@ mod run;
 mod settings;
 mod table;
 mod token;
+mod unreached;
 mod welcome;
 mod workspaces;
 
