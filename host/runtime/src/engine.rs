@@ -24,10 +24,11 @@ use crate::{
 const MAX_POLICIES: usize = 16;
 
 /// Memory and tables of one component. wit-component makes one memory, two
-/// tables and three core instances.
-const MEMORIES_PER_COMPONENT: u32 = 2;
+/// tables and three core instances; a JavaScript engine with stubs for what it
+/// would ask of WASI has three memories, three tables and eleven core instances.
+const MEMORIES_PER_COMPONENT: u32 = 3;
 const TABLES_PER_COMPONENT: u32 = 4;
-const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+const CORE_INSTANCES_PER_COMPONENT: u32 = 12;
 
 /// How an engine is set up.
 #[derive(Clone, Debug)]
