@@ -126,6 +126,32 @@ async fn a_new_question_in_each_pass_ends_with_the_passes() {
 }
 
 #[tokio::test]
+async fn memory_that_it_keeps_is_a_failure_if_it_wears_instances_out_in_no_time() {
+    let page_each = "(drop (memory.grow (i32.const 1)))";
+    let two_pages_each = "(drop (memory.grow (i32.const 2)))";
+    for (case, judge_code, isolation, fails) in [
+        ("slowly", page_each, Isolation::Warm, false),
+        ("fast", two_pages_each, Isolation::Warm, true),
+        ("fast, but nothing is kept", two_pages_each, Isolation::Fresh, false),
+    ] {
+        let guest = Guest { judge: judge_code, ..GOOD };
+        let policy = load_with(&guest.component(), patient(isolation));
+        let leaks = generation(&policy, Settings::new());
+        let mut failures = 0;
+        for _ in 0..300 {
+            let decided = judge(&leaks).await;
+            if decided.blame.is_some() {
+                assert_eq!(failure(&decided), "policy-leaks", "{case}");
+                failures += 1;
+            }
+        }
+        assert_eq!(failures > 0, fails, "{case}: {failures} failures");
+        assert!(policy.instances().existing <= 1, "{case}");
+    }
+    neighbour_is_well("a leak").await;
+}
+
+#[tokio::test]
 async fn settings_do_not_make_it_dangerous() {
     // Its defaults are `{}`: whatever is longer goes wrong.
     let longer =

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reprieve_core::{
     decision::{Decision, Outcome},
+    ids::LifeId,
     judgement::{Call, Trigger, Verdict},
     ports::DecisionFilter,
 };
@@ -41,15 +42,29 @@ async fn an_end_is_judged_while_the_engine_is_frozen_and_believed_when_it_is_bac
 
 /// The Engine writes an end down some milliseconds after it was seen, which is no
 /// other end: the second look believes it, and no third is needed.
+///
+/// A busy machine may lose the millisecond in which a look's ages are handed on,
+/// which costs one more look. So one life of three suffices: taken for another end,
+/// it would be that in each.
 #[tokio::test]
 async fn an_end_in_sight_is_believed_at_the_second_look() {
     let Some(stage) = Stage::with_one_running().await else { return };
-    stage.kill(&stage.first_process().await).await;
-    let all = stage.until("it is dead", |all| all.iter().any(is_death)).await;
-    let since = all.iter().skip_while(|one| !is_first_word(one)).take_while(|one| !is_death(one));
-    let looks: Vec<_> = since.filter(|one| matches!(one.call, Call::Judge { .. })).collect();
-    assert_eq!(looks.len(), 1, "judged before it was dead: {looks:#?}");
-    stage.until_restarted().await;
+    let mut looks_of_each = Vec::new();
+    for life in 1..=3 {
+        stage.kill(&stage.first_process().await).await;
+        let all = stage.until("it is dead", |all| of(life, all).any(is_death)).await;
+        let since = of(life, &all).skip_while(|one| !is_first_word(one));
+        let looks = since.take_while(|one| !is_death(one));
+        let looks = looks.filter(|one| matches!(one.call, Call::Judge { .. })).count();
+        if looks == 1 {
+            return;
+        }
+        looks_of_each.push(looks);
+        stage
+            .until("it lives again", |all| of(life + 1, all).any(|one| rules(one, "running")))
+            .await;
+    }
+    panic!("judged before it was dead: {looks_of_each:?} times");
 }
 
 /// A real Engine, a real host that sees its processes, and a container `one`.
@@ -127,6 +142,10 @@ impl Stage {
 fn is_first_word(decision: &Decision) -> bool {
     matches!(decision.call, Call::Judge { trigger: Trigger::RuntimeStopped, attempt } if attempt.number == 0)
         && rules(decision, "exit-reported")
+}
+
+fn of(life: u64, all: &[Decision]) -> impl Iterator<Item = &Decision> {
+    all.iter().filter(move |decision| decision.life == LifeId(life))
 }
 
 fn rules(decision: &Decision, reason: &str) -> bool {

@@ -89,6 +89,11 @@ name!(
     TokenName, "token"
 );
 
+name!(
+    /// An experiment. Never used twice: it decides who is in which arm.
+    ExperimentName, "experiment"
+);
+
 /// Which run of a workspace, counted by this fleet's hosts: every restart that
 /// begins is the next one. 0: the host found it as it is.
 #[derive(
@@ -143,6 +148,12 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         use sha2::Digest as _;
         Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// As a number, most significant byte first.
+    pub(crate) const fn first_eight_bytes(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
     /// The first 12 hex digits, for people.

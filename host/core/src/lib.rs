@@ -8,7 +8,7 @@
 //! - the rules: [`incident`] (one restart in flight, death declared in one
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`trust`] (is a policy still
-//!   believed), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
+//!   believed), [`experiment`] (is a candidate better), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
 //!   cards), [`address`] (where a workspace may live), [`access`] (who may ask
 //!   what), [`dependents`] (who follows a restart)
 //! - the edges: [`ports`], [`causes`] (errors in words)
@@ -21,6 +21,7 @@ pub mod causes;
 pub mod decision;
 pub mod dependents;
 pub mod evidence;
+pub mod experiment;
 pub mod eyesight;
 pub mod ids;
 pub mod incident;

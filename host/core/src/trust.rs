@@ -6,7 +6,8 @@
 //! every [`TrustLimits::probe_every`] one call is put to it as a probe. After a
 //! good answer it is *on probation*: every call is put to it first, the first
 //! failure makes it distrusted again, and [`TrustLimits::good_in_a_row`] good
-//! answers make it trusted.
+//! answers make it trusted. One that is put aside again and again is probed less and
+//! less often.
 //!
 //! Where there is no other, a distrusted policy is no longer asked about those
 //! whose settings it failed with ([`Spared`]), and about everybody else as ever.
@@ -26,7 +27,8 @@ pub struct TrustLimits {
     /// So many failures within `window` make a policy distrusted. At least 1.
     pub failures: u32,
     pub window: Millis,
-    /// How often a distrusted policy is tried.
+    /// How often a distrusted policy is tried. Twice as long each time that it is
+    /// put aside again within [`TrustLimits::FORGIVEN_AFTER`], up to 32 times.
     pub probe_every: Millis,
     /// Good answers on probation, one after the other, that make it trusted.
     pub good_in_a_row: u32,
@@ -35,6 +37,17 @@ pub struct TrustLimits {
 impl TrustLimits {
     /// The most failures that are counted one by one.
     pub const MAX_FAILURES: u32 = 1_000;
+    /// A policy that was trusted for so long is as good as one that never failed.
+    pub const FORGIVEN_AFTER: Millis = Millis::from_secs(3_600);
+    /// 10 s become 5 min at most: a policy that was mended is back before anybody has
+    /// looked it up.
+    const MAX_DOUBLINGS: u32 = 5;
+
+    /// How long a policy is left alone that came back so often in vain.
+    const fn pause(probe_every: Millis, relapses: u32) -> Millis {
+        let doublings = if relapses < Self::MAX_DOUBLINGS { relapses } else { Self::MAX_DOUBLINGS };
+        Millis(probe_every.0.saturating_mul(1 << doublings))
+    }
 }
 
 impl Default for TrustLimits {
@@ -88,13 +101,17 @@ pub enum Turn {
 pub struct TrustRecord {
     limits: TrustLimits,
     state: State,
+    /// How often it was put aside again soon after it had come back.
+    relapses: u32,
 }
 
 #[derive(Clone, Debug)]
 enum State {
-    /// The newest failures, oldest first; fewer than it takes.
     Trusted {
+        /// The newest failures, oldest first; fewer than it takes.
         failures: VecDeque<UnixMillis>,
+        /// When it came back. None: it never was away.
+        since: Option<UnixMillis>,
     },
     Distrusted {
         next_probe: UnixMillis,
@@ -106,7 +123,8 @@ enum State {
 
 impl TrustRecord {
     pub const fn new(limits: TrustLimits) -> Self {
-        Self { limits, state: State::Trusted { failures: VecDeque::new() } }
+        let state = State::Trusted { failures: VecDeque::new(), since: None };
+        Self { limits, state, relapses: 0 }
     }
 
     pub const fn trust(&self) -> Trust {
@@ -118,13 +136,14 @@ impl TrustRecord {
     }
 
     /// Who the next call is put to. A probe that is given out counts as under
-    /// way: the next one comes `probe_every` later.
+    /// way: the next one comes a pause later.
     pub fn turn(&mut self, now: UnixMillis) -> Turn {
+        let pause = self.pause();
         match &mut self.state {
             State::Trusted { .. } => Turn::Own,
             State::OnProbation { .. } => Turn::Probe,
             State::Distrusted { next_probe } if *next_probe <= now => {
-                *next_probe = now + self.limits.probe_every;
+                *next_probe = now + pause;
                 Turn::Probe
             }
             State::Distrusted { .. } => Turn::StandIn,
@@ -133,7 +152,7 @@ impl TrustRecord {
 
     /// A call that was put to the policy on that turn was answered as it should
     /// be. Returns the trust that it has now, if it changed.
-    pub fn answered(&mut self, turn: Turn) -> Option<Trust> {
+    pub fn answered(&mut self, turn: Turn, now: UnixMillis) -> Option<Trust> {
         let before = self.trust();
         // An answer to a call from before the trust was lost proves nothing.
         if turn == Turn::Probe {
@@ -143,7 +162,7 @@ impl TrustRecord {
                 State::OnProbation { good } => good + 1,
             };
             self.state = if good >= self.limits.good_in_a_row {
-                State::Trusted { failures: VecDeque::new() }
+                State::Trusted { failures: VecDeque::new(), since: Some(now) }
             } else {
                 State::OnProbation { good }
             };
@@ -155,21 +174,28 @@ impl TrustRecord {
     /// ways. Returns the trust that it has now, if it changed.
     pub fn failed(&mut self, now: UnixMillis) -> Option<Trust> {
         let before = self.trust();
-        let TrustLimits { failures: limit, window, probe_every, .. } = self.limits;
-        let put_aside = match &mut self.state {
-            State::Trusted { failures } => {
+        let TrustLimits { failures: limit, window, .. } = self.limits;
+        let relapses = match &mut self.state {
+            State::Trusted { failures, since } => {
                 failures.retain(|at| at.age(now) < window);
                 failures.push_back(now);
-                failures.len() >= limit.clamp(1, TrustLimits::MAX_FAILURES) as usize
+                if failures.len() < limit.clamp(1, TrustLimits::MAX_FAILURES) as usize {
+                    return None;
+                }
+                let soon = |since: UnixMillis| since.age(now) < TrustLimits::FORGIVEN_AFTER;
+                if since.is_some_and(soon) { self.relapses.saturating_add(1) } else { 0 }
             }
-            State::OnProbation { .. } => true,
+            State::OnProbation { .. } => self.relapses.saturating_add(1),
             // The next probe is due when it was.
-            State::Distrusted { .. } => false,
+            State::Distrusted { .. } => return None,
         };
-        if put_aside {
-            self.state = State::Distrusted { next_probe: now + probe_every };
-        }
+        self.relapses = relapses;
+        self.state = State::Distrusted { next_probe: now + self.pause() };
         self.changed(before)
+    }
+
+    const fn pause(&self) -> Millis {
+        TrustLimits::pause(self.limits.probe_every, self.relapses)
     }
 
     fn changed(&self, before: Trust) -> Option<Trust> {
@@ -183,7 +209,14 @@ impl TrustRecord {
 #[derive(Clone, Debug)]
 pub struct Spared {
     probe_every: Millis,
-    until: BTreeMap<Digest, UnixMillis>,
+    settings: BTreeMap<Digest, Sparing>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sparing {
+    until: UnixMillis,
+    /// How often it was asked again in vain.
+    tries: u32,
 }
 
 impl Spared {
@@ -192,15 +225,16 @@ impl Spared {
     pub const MAX: usize = 1_024;
 
     pub const fn new(limits: &TrustLimits) -> Self {
-        Self { probe_every: limits.probe_every, until: BTreeMap::new() }
+        Self { probe_every: limits.probe_every, settings: BTreeMap::new() }
     }
 
     /// Whether the policy is not to be asked about these settings now. One that is
     /// asked about them again is spared them until its answer is known.
     pub fn spares(&mut self, settings: Digest, now: UnixMillis) -> bool {
-        match self.until.get_mut(&settings) {
-            Some(until) if *until <= now => {
-                *until = now + self.probe_every;
+        match self.settings.get_mut(&settings) {
+            Some(Sparing { until, tries }) if *until <= now => {
+                *tries = tries.saturating_add(1);
+                *until = now + TrustLimits::pause(self.probe_every, *tries);
                 false
             }
             Some(_) => true,
@@ -208,19 +242,21 @@ impl Spared {
         }
     }
 
-    /// The policy failed with these settings.
+    /// The policy failed with these settings. If it is spared them already, it is
+    /// asked again when it was to be.
     pub fn failed(&mut self, settings: Digest, now: UnixMillis) {
-        if self.until.len() >= Self::MAX {
-            self.until.retain(|_, until| *until > now);
+        if self.settings.len() >= Self::MAX {
+            self.settings.retain(|_, one| one.until > now);
         }
-        if self.until.len() < Self::MAX {
-            self.until.insert(settings, now + self.probe_every);
+        if self.settings.len() < Self::MAX {
+            let first = Sparing { until: now + self.probe_every, tries: 0 };
+            self.settings.entry(settings).or_insert(first);
         }
     }
 
     /// The policy answered as it should with these settings.
     pub fn answered(&mut self, settings: Digest) {
-        self.until.remove(&settings);
+        self.settings.remove(&settings);
     }
 }
 
@@ -287,22 +323,49 @@ mod tests {
     fn good_answers_bring_it_back_and_one_failure_ends_the_probation() {
         let mut record = distrusted();
         assert_eq!(record.turn(at(200)), Turn::Probe);
-        assert_eq!(record.answered(Turn::Probe), Some(Trust::OnProbation));
+        assert_eq!(record.answered(Turn::Probe, at(200)), Some(Trust::OnProbation));
         assert_eq!(record.turn(at(201)), Turn::Probe);
         assert_eq!(record.failed(at(201)), Some(Trust::Distrusted));
-        assert_eq!(record.turn(at(202)), Turn::StandIn);
+        assert_eq!(record.turn(at(400)), Turn::StandIn, "it relapsed");
 
-        assert_eq!(record.turn(at(301)), Turn::Probe);
-        assert_eq!(record.answered(Turn::Probe), Some(Trust::OnProbation));
-        assert_eq!(record.answered(Turn::Probe), Some(Trust::Trusted));
-        assert_eq!(record.turn(at(302)), Turn::Own);
-        assert_eq!(record.failed(at(303)), None, "old failures are forgotten");
+        assert_eq!(record.turn(at(401)), Turn::Probe);
+        assert_eq!(record.answered(Turn::Probe, at(401)), Some(Trust::OnProbation));
+        assert_eq!(record.answered(Turn::Probe, at(401)), Some(Trust::Trusted));
+        assert_eq!(record.turn(at(402)), Turn::Own);
+        assert_eq!(record.failed(at(403)), None, "old failures are forgotten");
+    }
+
+    #[test]
+    fn the_more_often_it_relapses_the_longer_it_is_left_alone() {
+        let (mut record, mut now) = (distrusted(), at(2));
+        let due = |record: &TrustRecord| match record.state {
+            State::Distrusted { next_probe } => next_probe,
+            ref other => panic!("{other:?}"),
+        };
+        for pause in [100, 200, 400, 800, 1_600, 3_200, 3_200] {
+            assert_eq!(due(&record), now + Millis(pause));
+            now = due(&record);
+            assert_eq!(record.turn(now), Turn::Probe);
+            record.answered(Turn::Probe, now);
+            assert_eq!(record.answered(Turn::Probe, now), Some(Trust::Trusted));
+            for _ in 0..LIMITS.failures {
+                record.failed(now);
+            }
+        }
+        now = due(&record);
+        record.answered(Turn::Probe, now);
+        record.answered(Turn::Probe, now);
+        now = now + TrustLimits::FORGIVEN_AFTER;
+        for _ in 0..LIMITS.failures {
+            record.failed(now);
+        }
+        assert_eq!(due(&record), now + Millis(100), "forgiven");
     }
 
     #[test]
     fn answers_to_calls_from_before_the_trust_was_lost_prove_nothing() {
         let mut record = distrusted();
-        assert_eq!(record.answered(Turn::Own), None);
+        assert_eq!(record.answered(Turn::Own, at(4)), None);
         assert_eq!(record.failed(at(5)), None);
         assert_eq!(record.turn(at(102)), Turn::Probe, "nor do late failures put the probe off");
     }
@@ -312,12 +375,15 @@ mod tests {
         let (good, bad) = (Digest::of(b"good"), Digest::of(b"bad"));
         let mut spared = Spared::new(&LIMITS);
         spared.failed(bad, at(0));
-        for (ms, expected) in [(1, true), (99, true), (100, false), (101, true), (200, false)] {
+        for (ms, expected) in [(1, true), (99, true), (100, false), (101, true), (299, true)] {
             assert_eq!(spared.spares(bad, at(ms)), expected, "at {ms} ms");
             assert!(!spared.spares(good, at(ms)), "others are asked about as ever");
         }
+        spared.failed(bad, at(299));
+        assert!(!spared.spares(bad, at(300)), "it was due; from now on twice as seldom");
+        assert!(spared.spares(bad, at(699)));
         spared.answered(bad);
-        assert!(!spared.spares(bad, at(201)));
+        assert!(!spared.spares(bad, at(700)));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Confidence {
     pub(crate) fn note(&self, turn: Turn, blame: Option<Blame>, now: UnixMillis) -> Option<Trust> {
         match (blame, turn) {
             (None, Turn::Own | Turn::StandIn) => None,
-            (None, Turn::Probe) => self.change(|record| record.answered(turn)),
+            (None, Turn::Probe) => self.change(|record| record.answered(turn, now)),
             // The world failed, or the host: it says nothing about the policy.
             (Some(Blame::Host), _) => None,
             (Some(Blame::Policy), _) => {

@@ -1,24 +1,26 @@
 //! What judges now: the generation in force, the one that stands in for it, and
 //! those that still end what they began.
 
+mod double;
+mod trial;
+
 use std::{
-    sync::{
-        Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
+    sync::{Arc, Weak},
     time::{Duration, Instant},
 };
 
 use parking_lot::{Mutex, RwLock};
 use reprieve_core::{
+    experiment::Arm,
     ids::Digest,
     judgement::Call,
     ports::Witness,
-    time::UnixMillis,
     trust::{Trust, Turn},
 };
 
-use crate::{Conduct, Decided, Generation, Instances, PolicyFailure, Who, judge};
+use self::double::DoubleJudgement;
+pub use self::trial::{StoodIn, Trial, Tried};
+use crate::{Blame, Conduct, Decided, Generation, Instances, PolicyFailure, Who, judge};
 
 /// One judgement in so many is judged again, in a fresh instance, where nobody
 /// says otherwise.
@@ -46,6 +48,8 @@ pub struct Current {
 #[derive(Clone, Debug)]
 struct Placed {
     generation: Arc<Generation>,
+    /// What is tried beside it. No two of them take part in one workspace.
+    trials: Arc<[Trial]>,
     since: Instant,
 }
 
@@ -83,7 +87,7 @@ pub struct Alive {
 impl Current {
     pub fn new(generation: Generation) -> Self {
         Self {
-            in_force: RwLock::new(Placed::now(Arc::new(generation))),
+            in_force: RwLock::new(Placed::now(Arc::new(generation), Arc::default())),
             stand_in: RwLock::new(None),
             draining: Mutex::default(),
             writer: Mutex::new(()),
@@ -119,8 +123,11 @@ impl Current {
         next: impl FnOnce(&Generation) -> Result<Generation, E>,
     ) -> Result<Arc<Generation>, E> {
         let _one_at_a_time = self.writer.lock();
-        let next = Arc::new(next(&self.snapshot())?);
-        let placed = Placed::now(Arc::clone(&next));
+        let now = self.in_force.read().clone();
+        let next = Arc::new(next(&now.generation)?);
+        let trials = now.trials.iter().map(|trial| trial.beside(&next, &now.generation));
+        let placed = Placed::now(Arc::clone(&next), trials.collect());
+        drop(now);
         let former = std::mem::replace(&mut *self.in_force.write(), placed);
         // Readers are let in already.
         self.appoint(&former, &next);
@@ -128,12 +135,68 @@ impl Current {
         Ok(next)
     }
 
+    /// What is tried beside the generation in force.
+    pub fn trials(&self) -> Arc<[Trial]> {
+        Arc::clone(&self.in_force.read().trials)
+    }
+
+    /// Begins, changes and ends trials, all at once: from the next decision on these
+    /// are tried. Blocks like [`Self::update`].
+    pub fn set_trials(&self, next: impl FnOnce(&Arc<Generation>, &[Trial]) -> Vec<Trial>) {
+        let _one_at_a_time = self.writer.lock();
+        let now = self.in_force.read().clone();
+        let trials = next(&now.generation, &now.trials).into();
+        self.in_force.write().trials = trials;
+    }
+
     /// Decides by one generation, whole: by the one in force, or by the stand-in
     /// if the policy in force is not trusted. Without a stand-in such a policy is
     /// asked, but for those whose settings it failed with: for them the answer is
     /// BUSY. See [`Generation::decide`].
+    ///
+    /// Where an experiment's candidate acts, it decides, and the generation in force
+    /// where it fails.
     pub async fn decide(&self, call: Call, who: &Who, witness: &Arc<dyn Witness>) -> Decided {
-        let generation = self.snapshot();
+        self.decide_and_try(call, who, witness).await.0
+    }
+
+    /// The same, with what experiment it was part of.
+    pub async fn decide_and_try(
+        &self,
+        call: Call,
+        who: &Who,
+        witness: &Arc<dyn Witness>,
+    ) -> (Decided, Option<Tried>) {
+        let placed = self.in_force.read().clone();
+        let Some((trial, candidate)) = trial::of(&placed.trials, who, witness) else {
+            return (self.decide_by(placed.generation, call, who, witness).await, None);
+        };
+        let (experiment, control) = (Arc::clone(&trial.experiment), placed.generation);
+        let acts = experiment.acts(&who.workspace);
+        let stood_in = if acts == Arm::Candidate {
+            match put_to_candidate(&candidate, call, who, witness).await {
+                Ok(decided) => {
+                    let (stood_in, other) = (None, Some(control));
+                    return (decided, Some(Tried { experiment, acts, stood_in, other }));
+                }
+                Err(why) => Some(why),
+            }
+        } else {
+            None
+        };
+        let decided = self.decide_by(control, call, who, witness).await;
+        let is_compared = stood_in.is_none() && experiment.is_compared(&who.workspace);
+        let other = is_compared.then_some(candidate);
+        (decided, Some(Tried { experiment, acts, stood_in, other }))
+    }
+
+    async fn decide_by(
+        &self,
+        generation: Arc<Generation>,
+        call: Call,
+        who: &Who,
+        witness: &Arc<dyn Witness>,
+    ) -> Decided {
         let turn = generation.policy().confidence().turn(witness.now());
         let stand_in = if turn == Turn::Own { None } else { self.stand_in() };
         let decided = match (turn, &stand_in) {
@@ -171,7 +234,8 @@ impl Current {
                 return None;
             }
             let generation = former.generation.upgrade()?;
-            Some(Placed { generation, since: former.since }.alive(Role::Draining))
+            let trials = Arc::default();
+            Some(Placed { generation, trials, since: former.since }.alive(Role::Draining))
         }));
         alive
     }
@@ -204,8 +268,8 @@ impl Current {
 }
 
 impl Placed {
-    fn now(generation: Arc<Generation>) -> Self {
-        Self { generation, since: Instant::now() }
+    fn now(generation: Arc<Generation>, trials: Arc<[Trial]>) -> Self {
+        Self { generation, trials, since: Instant::now() }
     }
 
     fn alive(self, role: Role) -> Alive {
@@ -245,6 +309,21 @@ async fn put(
     decided
 }
 
+/// The error is why the control is to decide.
+async fn put_to_candidate(
+    candidate: &Generation,
+    call: Call,
+    who: &Who,
+    witness: &Arc<dyn Witness>,
+) -> Result<Decided, StoodIn> {
+    let turn = candidate.policy().confidence().turn(witness.now());
+    if turn == Turn::StandIn {
+        return Err(StoodIn::Distrusted);
+    }
+    let decided = put(candidate, turn, call, who, witness).await;
+    if decided.blame == Some(Blame::Policy) { Err(StoodIn::Failed) } else { Ok(decided) }
+}
+
 /// The same with a policy that is not trusted, and that nobody stands in for.
 async fn put_or_spare(
     generation: &Generation,
@@ -278,67 +357,4 @@ fn tell(generation: &Generation, changed: Option<Trust>) {
             tracing::warn!(policy, generation = number, trust, "the policy answers again");
         }
     }
-}
-
-/// Judges some judgements again, off their way, to find a policy that keeps state
-/// between calls or rolls dice.
-#[derive(Debug)]
-struct DoubleJudgement {
-    one_in: u32,
-    judgements: AtomicU64,
-    /// One at a time; who would be the next meanwhile is left out.
-    under_way: Arc<AtomicBool>,
-}
-
-impl DoubleJudgement {
-    fn one_in(one_in: u32) -> Self {
-        Self { one_in, judgements: AtomicU64::new(0), under_way: Arc::default() }
-    }
-
-    fn judge(&self, generation: &Arc<Generation>, who: &Who, first: &Decided, now: UnixMillis) {
-        if self.one_in == 0 || first.blame.is_some() {
-            return;
-        }
-        let nth = self.judgements.fetch_add(1, Ordering::Relaxed) + 1;
-        if !nth.is_multiple_of(u64::from(self.one_in))
-            || self.under_way.swap(true, Ordering::AcqRel)
-        {
-            return;
-        }
-        let (under_way, generation) = (Arc::clone(&self.under_way), Arc::clone(generation));
-        let (who, first) = (who.clone(), first.clone());
-        tokio::task::spawn_blocking(move || {
-            let contradicts = contradicts(&generation, &who, &first);
-            // Before it is counted: whoever sees the count may be the next.
-            under_way.store(false, Ordering::Release);
-            if let Some(contradicts) = contradicts {
-                tell(&generation, generation.policy().confidence().note_check(contradicts, now));
-            }
-        });
-    }
-}
-
-/// Judges again. None: the host failed, which says nothing about the policy.
-fn contradicts(generation: &Generation, who: &Who, first: &Decided) -> Option<bool> {
-    let second = judge::replay_afresh(generation, first.call, who, &first.evidence);
-    if second.blame == Some(crate::Blame::Host) && !asked_otherwise(&second) {
-        return None;
-    }
-    let contradicts = second.outcome != first.outcome || second.memory_write != first.memory_write;
-    if contradicts {
-        tracing::error!(
-            policy = generation.policy().label(),
-            generation = generation.number(),
-            workspace = %who.workspace,
-            first = ?first.outcome,
-            second = ?second.outcome,
-            "the policy judges the same evidence in two ways; it keeps state or rolls dice"
-        );
-    }
-    Some(contradicts)
-}
-
-/// It asked for something that it did not ask for the first time.
-fn asked_otherwise(second: &Decided) -> bool {
-    second.outcome.reason_code() == "fact-not-on-record"
 }

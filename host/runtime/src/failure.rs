@@ -91,6 +91,10 @@ pub enum PolicyFailure {
     Deadline { limit: Duration },
     #[error("the policy wanted more {what} than {limit}")]
     Limit { what: &'static str, limit: usize },
+    #[error(
+        "the policy kept {bytes} bytes of memory in {calls} calls: it leaks, or needs a larger limits.memory, or isolation = \"fresh\""
+    )]
+    Leaked { bytes: usize, calls: usize },
     #[error("the policy asked more than {limit} questions in one call")]
     HostCalls { limit: u32 },
     #[error("the policy wrote a note of {bytes} bytes, {limit} are allowed")]
@@ -131,6 +135,7 @@ impl PolicyFailure {
             Self::Trapped { .. }
             | Self::Deadline { .. }
             | Self::Limit { .. }
+            | Self::Leaked { .. }
             | Self::HostCalls { .. }
             | Self::NoteTooLarge { .. }
             | Self::AskedOutsideJudgement
@@ -154,6 +159,7 @@ impl PolicyFailure {
             Self::NoInstance { .. } => "policy-no-instance",
             Self::Deadline { .. } => "policy-deadline",
             Self::Limit { .. } => "policy-limit",
+            Self::Leaked { .. } => "policy-leaks",
             Self::HostCalls { .. } => "host-calls-exhausted",
             Self::NoteTooLarge { .. } => "note-too-large",
             Self::AskedOutsideJudgement => "asked-outside-judgement",

@@ -4,6 +4,7 @@
 //! touch, the two share. So a change of one tenant's settings costs one session
 //! of the policy, however many tenants there are.
 
+mod candidate;
 mod check;
 
 use std::{

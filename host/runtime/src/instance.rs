@@ -9,7 +9,7 @@ use reprieve_core::{ids::Digest, judgement::Call, trust::TrustLimits};
 use wasmtime::{Store, component::ResourceAny};
 
 use crate::{
-    CheckedSettings, Isolation, Limits, PolicyFailure,
+    CheckedSettings, Isolation, Limits, MIN_CALLS_PER_INSTANCE, PolicyFailure,
     contract::{self, guard, types},
     pass::{Asked, Pass},
     store::State,
@@ -42,10 +42,19 @@ pub(crate) struct Instance {
     store: Store<State>,
     exports: contract::Policy,
     /// The least recently used first.
-    sessions: Vec<(Digest, ResourceAny)>,
+    sessions: Vec<Session>,
     max_sessions: usize,
+    memory_began: usize,
     memory_worn: usize,
     _counted: Counted,
+}
+
+/// An open session, and what its calls left behind.
+struct Session {
+    settings: Digest,
+    handle: ResourceAny,
+    calls: usize,
+    kept_bytes: usize,
 }
 
 /// Counts an instance for as long as it exists.
@@ -82,6 +91,7 @@ impl Instance {
             exports,
             sessions: Vec::new(),
             max_sessions: mould.limits.sessions.max(1),
+            memory_began: memory_bytes,
             memory_worn: memory_bytes.midpoint(mould.limits.memory_bytes),
             _counted: Counted::new(&mould.existing),
         })
@@ -104,9 +114,10 @@ impl Instance {
             return Ok(Ok(session));
         }
         if self.sessions.len() >= self.max_sessions {
-            let (_, oldest) = self.sessions.remove(0);
+            let oldest = self.sessions.remove(0);
             self.enter();
             oldest
+                .handle
                 .resource_drop(&mut self.store)
                 .map_err(|source| self.store.data_mut().failure_of(source))?;
         }
@@ -116,8 +127,8 @@ impl Instance {
             .session()
             .call_open(&mut self.store, canonical_json)
             .map_err(|source| self.store.data_mut().failure_of(source))?;
-        if let Ok(session) = opened {
-            self.sessions.push((digest, session));
+        if let Ok(handle) = opened {
+            self.sessions.push(Session { settings: digest, handle, calls: 0, kept_bytes: 0 });
         }
         Ok(opened)
     }
@@ -145,9 +156,14 @@ impl Instance {
             Err(failure) => return (Err(failure), pass.end()),
         };
         self.enter();
-        let asked = &mut self.store.data_mut().pass;
-        *asked = Some(pass);
+        let before = self.store.data().memory_bytes();
+        self.store.data_mut().pass = Some(pass);
         let ruled = self.put(session, call);
+        let kept = self.store.data().memory_bytes() - before;
+        if let Some(session) = self.sessions.last_mut() {
+            session.calls += 1;
+            session.kept_bytes += kept;
+        }
         let state = self.store.data_mut();
         let asked = state.pass.take().map_or_else(Asked::default, Pass::end);
         (ruled.map_err(|source| self.store.data_mut().failure_of(source)), asked)
@@ -157,6 +173,15 @@ impl Instance {
     /// with: a policy that leaks is replaced before it fails.
     pub(crate) fn is_worn(&self) -> bool {
         self.store.data().memory_bytes() > self.memory_worn
+    }
+
+    /// What the newest call's session kept, if it is that which wore the instance out
+    /// before [`MIN_CALLS_PER_INSTANCE`].
+    pub(crate) fn leak(&self) -> Option<PolicyFailure> {
+        let &Session { calls, kept_bytes, .. } = self.sessions.last()?;
+        let bearable = (self.memory_worn - self.memory_began) / MIN_CALLS_PER_INSTANCE * calls;
+        let leaks = self.is_worn() && kept_bytes > bearable;
+        leaks.then_some(PolicyFailure::Leaked { bytes: kept_bytes, calls })
     }
 
     fn put(&mut self, session: ResourceAny, call: Call) -> wasmtime::Result<Ruled> {
@@ -180,11 +205,11 @@ impl Instance {
 
     /// The open session with these settings, as the most recently used.
     fn opened(&mut self, digest: Digest) -> Option<ResourceAny> {
-        let found = self.sessions.iter().rposition(|(of, _)| *of == digest)?;
+        let found = self.sessions.iter().rposition(|session| session.settings == digest)?;
         if found + 1 != self.sessions.len() {
             self.sessions[found..].rotate_left(1);
         }
-        self.sessions.last().map(|(_, session)| *session)
+        self.sessions.last().map(|session| session.handle)
     }
 
     /// Deadlines are per call, not per instance.

@@ -138,6 +138,22 @@ pub fn replay_afresh(
     in_one_pass(generation, call, who, &witness, Inquiry::pass_afresh)
 }
 
+/// Decides again beside the decision that this is the evidence of, in one pass and
+/// without waiting. What only this policy asks is answered from what `witness` has at
+/// hand now; if it would have to be fetched, the answer falls back with
+/// `fact-not-on-record`.
+pub fn judge_beside(
+    generation: &Generation,
+    call: Call,
+    who: &Who,
+    evidence: &[Exchange],
+    witness: &Arc<dyn Witness>,
+) -> Decided {
+    let beside = Beside { record: Record(evidence.to_vec()), witness: Arc::clone(witness) };
+    let witness: Arc<dyn Witness> = Arc::new(beside);
+    in_one_pass(generation, call, who, &witness, Inquiry::pass)
+}
+
 /// Decides from what a witness has at hand, without waiting.
 pub(crate) fn from_at_hand(
     generation: &Generation,
@@ -343,6 +359,30 @@ impl Witness for Record {
     }
 
     /// Never asked: a replay has one pass.
+    async fn fetch(&self, question: &Question) -> Answer {
+        pass::placeholder(question)
+    }
+}
+
+/// Evidence on record, and for whatever is not there a witness.
+struct Beside {
+    record: Record,
+    witness: Arc<dyn Witness>,
+}
+
+#[async_trait::async_trait]
+impl Witness for Beside {
+    /// Ages on record are as of the judgement, so no time passes.
+    fn now(&self) -> UnixMillis {
+        UnixMillis::default()
+    }
+
+    fn at_hand(&self, question: &Question, now: UnixMillis) -> Option<Answer> {
+        let recorded = self.record.at_hand(question, now);
+        recorded.or_else(|| self.witness.at_hand(question, self.witness.now()))
+    }
+
+    /// Never asked: there is one pass.
     async fn fetch(&self, question: &Question) -> Answer {
         pass::placeholder(question)
     }

@@ -40,7 +40,7 @@ mod terms;
 mod words;
 
 pub use confidence::{Conduct, Confidence};
-pub use current::{Alive, Current, DOUBLE_JUDGEMENT, Role};
+pub use current::{Alive, Current, DOUBLE_JUDGEMENT, Role, StoodIn, Trial, Tried};
 pub use describe::Description;
 pub use engine::{Engine, EngineOptions, Places, Timer};
 pub use failure::{
@@ -48,10 +48,10 @@ pub use failure::{
     PolicyFailure, Problem, SettingsRefused,
 };
 pub use generation::{Generation, LayerChange, Owners, Who};
-pub use judge::{Decided, replay, replay_afresh};
+pub use judge::{Decided, judge_beside, replay, replay_afresh};
 pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
-    MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES,
+    MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES, MIN_CALLS_PER_INSTANCE,
 };
 pub use load::{Compiled, Examined};
 pub use policy::{CheckedSettings, Instances, Policy};

@@ -21,7 +21,7 @@ pub struct Limits {
     /// Questions in one guest call.
     pub host_calls: u32,
     /// Linear memory of one instance. An instance that has grown past half of
-    /// it is replaced.
+    /// it is replaced; see [`MIN_CALLS_PER_INSTANCE`].
     pub memory_bytes: usize,
     /// Elements of one table.
     pub table_elements: usize,
@@ -45,6 +45,9 @@ impl Default for Limits {
     }
 }
 
+/// An instance that its memory wears out in fewer calls than this is a leak, and a
+/// failure of the policy: to make the next one costs some 30 calls.
+pub const MIN_CALLS_PER_INSTANCE: usize = 100;
 /// The largest component file that is looked at.
 pub const MAX_COMPONENT_BYTES: usize = 32 << 20;
 /// The largest note, as the contract says.

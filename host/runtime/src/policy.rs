@@ -200,7 +200,13 @@ impl Policy {
             Ok(instance) => instance,
             Err(failure) => return (Err(failure), pass.end(), began.elapsed()),
         };
-        let (ruled, asked) = instance.rule(settings, call, pass);
+        let (mut ruled, asked) = instance.rule(settings, call, pass);
+        if self.mould.isolation == Isolation::Warm
+            && ruled.is_ok()
+            && let Some(leak) = instance.leak()
+        {
+            ruled = Err(leak);
+        }
         match &ruled {
             Ok(_) => self.put_back(instance),
             Err(_failed) => drop(instance),

@@ -32,6 +32,8 @@ impl Source {
 pub enum Origin {
     /// No layer names the key.
     PolicyDefault,
+    /// An experiment's candidate has it, over all layers.
+    Experiment,
     Layer(Layer, Source),
 }
 
@@ -39,6 +41,7 @@ impl std::fmt::Display for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::PolicyDefault => f.write_str("the policy's default"),
+            Self::Experiment => f.write_str("the candidate's settings"),
             Self::Layer(layer, Source::Label) => write!(f, "{layer}, in its labels"),
             Self::Layer(layer, Source::File) => layer.fmt(f),
             Self::Layer(layer, Source::Applied) => write!(f, "{layer}, applied"),
@@ -51,6 +54,8 @@ impl std::fmt::Display for Origin {
 pub struct Layers {
     /// In the order of [`Source::ALL`].
     books: [Arc<SettingsBook>; Source::ALL.len()],
+    /// Over everybody's, key by key. Empty but for an experiment's candidate.
+    over: Arc<Settings>,
 }
 
 impl Layers {
@@ -65,6 +70,13 @@ impl Layers {
     /// The same, with all of one source replaced.
     pub fn with(mut self, source: Source, book: SettingsBook) -> Self {
         self.books[source as usize] = Arc::new(book);
+        self
+    }
+
+    /// The same, with these settings over all layers.
+    #[must_use]
+    pub fn under(mut self, over: Arc<Settings>) -> Self {
+        self.over = over;
         self
     }
 
@@ -89,17 +101,21 @@ impl Layers {
     pub fn effective(&self, layers: &[Layer]) -> Settings {
         let strata = layers.iter().flat_map(|layer| self.strata(layer));
         let merged: BTreeMap<&String, &Value> =
-            strata.flat_map(|(_, settings)| settings.iter()).collect();
+            strata.flat_map(|(_, settings)| settings.iter()).chain(&*self.over).collect();
         merged.into_iter().map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
     /// The value of that key under these layers. None: the policy's default.
     pub fn value(&self, layers: &[Layer], key: &str) -> Option<&Value> {
-        self.strongest(layers, key).map(|(_, _, value)| value)
+        let over = self.over.get(key);
+        over.or_else(|| self.strongest(layers, key).map(|(_, _, value)| value))
     }
 
     /// Where the value of that key comes from.
     pub fn origin(&self, layers: &[Layer], key: &str) -> Origin {
+        if self.over.contains_key(key) {
+            return Origin::Experiment;
+        }
         let strongest = self.strongest(layers, key);
         strongest.map_or(Origin::PolicyDefault, |(layer, source, _)| {
             Origin::Layer(layer.clone(), source)
@@ -229,19 +245,23 @@ mod tests {
     proptest! {
         #[test]
         fn each_effective_value_is_the_one_at_its_origin(
-            strata in proptest::collection::vec(layer(), 9)
+            strata in proptest::collection::vec(layer(), 9), over in layer()
         ) {
             let of = Layer::of_workspace(&tenant("t"), &workspace("w"));
             let mut layers = Layers::default();
             for (index, stratum) in strata.iter().enumerate() {
                 layers.set(Source::ALL[index % 3], &of[index / 3], Arc::clone(stratum));
             }
+            let layers = layers.under(Arc::clone(&over));
             let effective = layers.effective(&of);
             for key in ["a", "b", "c", "d", "e"] {
                 let strongest = strata.iter().rev().find_map(|stratum| stratum.get(key));
-                prop_assert_eq!(effective.get(key), strongest, "{}", key);
+                let in_force = over.get(key).or(strongest);
+                prop_assert_eq!(effective.get(key), in_force, "{}", key);
+                prop_assert_eq!(layers.value(&of, key), in_force, "{}", key);
                 match layers.origin(&of, key) {
-                    Origin::PolicyDefault => prop_assert_eq!(strongest, None),
+                    Origin::PolicyDefault => prop_assert_eq!(in_force, None),
+                    Origin::Experiment => prop_assert!(over.contains_key(key)),
                     Origin::Layer(layer, source) => {
                         let at_origin = layers.of(source).get(&layer);
                         prop_assert_eq!(at_origin.and_then(|own| own.get(key)), strongest);

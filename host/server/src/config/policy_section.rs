@@ -228,7 +228,8 @@ pub struct PolicyTrust {
     pub failures: Count<1, { TrustLimits::MAX_FAILURES as u64 }>,
     /// In which `failures` are counted.
     pub window: Length<{ SECOND_MS }, { 24 * HOUR_MS }>,
-    /// How often a distrusted policy is tried.
+    /// How often a distrusted policy is tried. Twice as long each time that it relapses
+    /// within an hour, up to 32 times.
     pub probe_every: Length<100, { HOUR_MS }>,
     /// Good answers, one after the other, that make it trusted again.
     pub good_in_a_row: Count<1, 1_000_000>,

@@ -150,7 +150,7 @@ impl FileSettings {
                 let origin = layers.origin(&chain, problem.key());
                 let place = match &origin {
                     Origin::Layer(layer, Source::File) => self.place(layer, problem.key()),
-                    Origin::Layer(..) | Origin::PolicyDefault => None,
+                    Origin::Layer(..) | Origin::Experiment | Origin::PolicyDefault => None,
                 };
                 lines.push(match place {
                     Some(place) => format!("{place}: {message}"),

@@ -190,6 +190,8 @@ impl LiveSettings {
             Origin::PolicyDefault => {
                 return ShownSetting { origin: "the policy's default".to_owned(), ..shown };
             }
+            // Nobody is shown a candidate's generation.
+            Origin::Experiment => return shown,
             Origin::Layer(layer, source) => (layer, source),
         };
         let own = record.layers.get(&layer).and_then(|own| own.values.get(&shown.key));

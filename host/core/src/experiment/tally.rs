@@ -1,0 +1,339 @@
+//! What the arms of one experiment did, and what follows from it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Arm, Breach, Guardrail, Guardrails, Mode,
+    sequential::{Comparison, Proportion},
+};
+use crate::{
+    ids::{LifeId, WorkspaceId},
+    time::{Millis, UnixMillis},
+};
+
+/// A shadow's death that the other arm rules too within this time was seen early,
+/// not falsely.
+const CONFIRMED_WITHIN: Millis = Millis::from_secs(300);
+/// Of each workspace one event an hour counts as evidence: a crash loop is one
+/// fault, not a hundred.
+const ONCE_IN: Millis = Millis::from_secs(3_600);
+const MILLIS_PER_HOUR: f64 = 3_600_000.0;
+
+/// Counts of one arm.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArmCounts {
+    /// Calls that its policy was asked, as who acts or beside it.
+    pub judged: u64,
+    pub failed: u64,
+    /// Lives that it ruled dead, or would have.
+    pub dead: u64,
+    /// Of those: lives that gave a sign afterwards.
+    pub false_deaths: u64,
+    pub restarts: u64,
+    /// From the first look of a chain to DEAD.
+    pub detections: Durations,
+    /// From DEAD to the next life's first ALIVE.
+    pub recoveries: Durations,
+    /// Requests to its workspaces that were put into the queue, and those that the
+    /// queue gave up.
+    pub queued: u64,
+    pub lost: u64,
+}
+
+/// Everything that is known of one experiment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tally {
+    mode: Mode,
+    guardrails: Guardrails,
+    counts: [ArmCounts; 2],
+    /// Judgements that both arms gave from the same evidence.
+    compared: Proportion,
+    /// Judgements that the other arm could not give from that evidence.
+    pub missing: u64,
+    /// Judgements that the other arm was not asked for, for want of time.
+    pub dropped: u64,
+    failures: Comparison,
+    deaths: Comparison,
+    restarts: Comparison,
+    false_deaths: Comparison,
+    slow_recoveries: Comparison,
+    /// The newest life of each workspace that some arm ruled dead.
+    ruled: BTreeMap<WorkspaceId, Ruled>,
+    /// When a workspace's event was last counted as evidence.
+    counted: BTreeMap<Guardrail, BTreeMap<WorkspaceId, UnixMillis>>,
+    /// Up to when the arms' exposure is counted. None: no host looks.
+    #[serde(skip)]
+    exposed_until: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Ruled {
+    life: LifeId,
+    acts: Arm,
+    /// When each arm did.
+    at: [Option<UnixMillis>; 2],
+    refuted: bool,
+}
+
+impl Tally {
+    pub fn new(mode: Mode, guardrails: Guardrails) -> Self {
+        Self {
+            mode,
+            guardrails,
+            counts: Default::default(),
+            compared: guardrails.disagreement(),
+            missing: 0,
+            dropped: 0,
+            failures: Comparison::default(),
+            deaths: Comparison::default(),
+            restarts: Comparison::default(),
+            false_deaths: Comparison::default(),
+            slow_recoveries: Comparison::default(),
+            ruled: BTreeMap::new(),
+            counted: BTreeMap::new(),
+            exposed_until: None,
+        }
+    }
+
+    pub const fn counts(&self, arm: Arm) -> &ArmCounts {
+        &self.counts[arm as usize]
+    }
+
+    /// Judgements that both gave, and how many of them differ.
+    pub const fn compared(&self) -> (u64, u64) {
+        (self.compared.cases(), self.compared.hits())
+    }
+
+    /// Workspace-hours of each arm.
+    pub const fn hours(&self, arm: Arm) -> f64 {
+        self.deaths.exposure(arm)
+    }
+
+    /// Time has passed for so many workspaces of each arm. To be called every few
+    /// seconds. Everybody who takes part in a shadow is in both arms.
+    pub fn pass(&mut self, workspaces: [usize; 2], now: UnixMillis) {
+        if let Some(since) = self.exposed_until.replace(now) {
+            let hours = since.age(now).0 as f64 / MILLIS_PER_HOUR;
+            for arm in Arm::ALL {
+                let amount = workspaces[arm as usize] as f64 * hours;
+                self.deaths.expose(arm, amount);
+                if self.mode != Mode::Shadow {
+                    self.restarts.expose(arm, amount);
+                    // Only where the other arm acts can it be seen to be wrong.
+                    self.false_deaths.expose(arm.other(), amount);
+                }
+            }
+        }
+        let is_old =
+            |ruled: &Ruled| ruled.at.into_iter().flatten().all(|at| at.age(now) > CONFIRMED_WITHIN);
+        let old: Vec<_> = self.ruled.extract_if(.., |_, ruled| is_old(ruled)).collect();
+        for (workspace, ruled) in old {
+            self.settle(&workspace, ruled, now);
+        }
+        for counted in self.counted.values_mut() {
+            counted.retain(|_, at| at.age(now) < ONCE_IN);
+        }
+    }
+
+    /// An arm's policy was asked.
+    pub fn judged(&mut self, arm: Arm, failed: bool) {
+        let counts = &mut self.counts[arm as usize];
+        counts.judged += 1;
+        self.failures.expose(arm, 1.0);
+        if failed {
+            counts.failed += 1;
+            self.failures.event(arm);
+        }
+    }
+
+    /// Both arms judged the same evidence.
+    pub fn compared_both(&mut self, agree: bool) {
+        self.compared.case(!agree);
+    }
+
+    /// An arm ruled a life dead, so long after it first looked: the one that acts
+    /// for it, or the other one beside it.
+    pub fn dead(
+        &mut self,
+        arm: Arm,
+        acts: Arm,
+        workspace: &WorkspaceId,
+        life: LifeId,
+        took: Millis,
+        now: UnixMillis,
+    ) {
+        let unseen = Ruled { life, acts, at: [None; 2], refuted: false };
+        let former = self.ruled.get(workspace).copied();
+        let mut ruled = former.filter(|former| former.life == life).unwrap_or(unseen);
+        if ruled.at[arm as usize].is_some() {
+            return;
+        }
+        if let Some(former) = former.filter(|former| former.life != life) {
+            self.settle(workspace, former, now);
+        }
+        ruled.at[arm as usize] = Some(now);
+        self.ruled.insert(workspace.clone(), ruled);
+        let counts = &mut self.counts[arm as usize];
+        counts.dead += 1;
+        counts.detections.add(took);
+        if arm == acts
+            && self.mode != Mode::Shadow
+            && self.counts_as_evidence(Guardrail::Deaths, workspace, now)
+        {
+            self.deaths.event(arm);
+        }
+    }
+
+    /// A life gave a sign of life.
+    pub fn sign_of_life(&mut self, workspace: &WorkspaceId, life: LifeId, now: UnixMillis) {
+        let Some(ruled) = self.ruled.get_mut(workspace) else { return };
+        if ruled.life != life || ruled.refuted {
+            return;
+        }
+        ruled.refuted = true;
+        let Ruled { acts, at, .. } = *ruled;
+        for arm in Arm::ALL.into_iter().filter(|arm| at[*arm as usize].is_some()) {
+            self.counts[arm as usize].false_deaths += 1;
+            // Who acts ends the life, and with it the proof.
+            if arm != acts
+                && self.mode != Mode::Shadow
+                && self.counts_as_evidence(Guardrail::FalseDeaths, workspace, now)
+            {
+                self.false_deaths.event(arm);
+            }
+        }
+    }
+
+    /// A restart began that a verdict of that arm had asked for.
+    pub fn restarted(&mut self, arm: Arm, workspace: &WorkspaceId, now: UnixMillis) {
+        self.counts[arm as usize].restarts += 1;
+        if self.counts_as_evidence(Guardrail::Restarts, workspace, now) {
+            self.restarts.event(arm);
+        }
+    }
+
+    /// A workspace is alive again, so long after it was ruled dead.
+    pub fn recovered(&mut self, arm: Arm, took: Millis) {
+        self.counts[arm as usize].recoveries.add(took);
+        self.slow_recoveries.expose(arm, 1.0);
+        if took > self.guardrails.slow_recovery {
+            self.slow_recoveries.event(arm);
+        }
+    }
+
+    /// A request to a workspace of that arm was put into the queue.
+    pub fn queued(&mut self, arm: Arm) {
+        self.counts[arm as usize].queued += 1;
+    }
+
+    /// A request to a workspace of that arm was given up.
+    pub fn lost(&mut self, arm: Arm) {
+        self.counts[arm as usize].lost += 1;
+    }
+
+    /// The guardrail that the candidate broke, the worst first. None while there is
+    /// too little to go by.
+    pub fn breach(&self) -> Option<Breach> {
+        let Guardrails { min_events, min_judgements, .. } = self.guardrails;
+        if self.counts(Arm::Candidate).judged < min_judgements {
+            return None;
+        }
+        let broken = Guardrail::ALL.into_iter().filter_map(|guardrail| {
+            let evidence = self.evidence(guardrail)?;
+            let enough = evidence.events[Arm::Candidate as usize] >= min_events
+                && evidence.evidence >= self.guardrails.threshold();
+            enough.then_some(evidence)
+        });
+        broken.max_by(|one, other| one.evidence.total_cmp(&other.evidence))
+    }
+
+    /// What is known against the candidate by that guardrail. None: it is off.
+    pub fn evidence(&self, guardrail: Guardrail) -> Option<Breach> {
+        let of = |comparison: &Comparison| Breach {
+            guardrail,
+            events: Arm::ALL.map(|arm| comparison.events(arm)),
+            exposure: Arm::ALL.map(|arm| comparison.exposure(arm)),
+            evidence: comparison.e_value(),
+        };
+        Some(match guardrail {
+            Guardrail::Failures => of(&self.failures),
+            Guardrail::Deaths => of(&self.deaths),
+            Guardrail::Restarts => of(&self.restarts),
+            Guardrail::FalseDeaths => of(&self.false_deaths),
+            Guardrail::SlowRecoveries => of(&self.slow_recoveries),
+            Guardrail::Disagreement => {
+                self.guardrails.max_disagreement_bp?;
+                Breach {
+                    guardrail,
+                    events: [0, self.compared.hits()],
+                    exposure: [0.0, self.compared.cases() as f64],
+                    evidence: self.compared.e_value(),
+                }
+            }
+        })
+    }
+
+    /// Nobody rules on that life any more. A shadow's death that only one of the
+    /// arms ruled is an event.
+    fn settle(&mut self, workspace: &WorkspaceId, ruled: Ruled, now: UnixMillis) {
+        let lone = match ruled.at {
+            [Some(_), None] => Arm::Control,
+            [None, Some(_)] => Arm::Candidate,
+            [Some(_), Some(_)] | [None, None] => return,
+        };
+        if self.mode == Mode::Shadow && self.counts_as_evidence(Guardrail::Deaths, workspace, now) {
+            self.deaths.event(lone);
+        }
+    }
+
+    fn counts_as_evidence(
+        &mut self,
+        guardrail: Guardrail,
+        workspace: &WorkspaceId,
+        now: UnixMillis,
+    ) -> bool {
+        let counted = self.counted.entry(guardrail).or_default();
+        if counted.get(workspace).is_some_and(|at| at.age(now) < ONCE_IN) {
+            return false;
+        }
+        counted.insert(workspace.clone(), now);
+        true
+    }
+}
+
+/// How long something took, in classes that are a quarter wider each: the figures
+/// that come out are exact to an eighth.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Durations {
+    classes: BTreeMap<u16, u64>,
+    count: u64,
+}
+
+const WIDER: f64 = 1.25;
+
+impl Durations {
+    pub fn add(&mut self, took: Millis) {
+        let class = ((took.0.max(1) as f64).ln() / WIDER.ln()).round();
+        // A u64 of milliseconds has fewer than 200 classes.
+        *self.classes.entry(class as u16).or_default() += 1;
+        self.count += 1;
+    }
+
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// What that part of all (0 to 1) did not exceed. None without any.
+    pub fn quantile(&self, part: f64) -> Option<Millis> {
+        let wanted = (part * self.count as f64).ceil().max(1.0) as u64;
+        let mut seen = 0;
+        let class = self.classes.iter().find(|(_, count)| {
+            seen += **count;
+            seen >= wanted
+        });
+        class.map(|(class, _)| Millis(WIDER.powi(i32::from(*class)).round() as u64))
+    }
+}
