@@ -115,7 +115,7 @@ fn build_c(root: &Path, compiler: &Compiler) -> Result<Option<Built>> {
         return Ok(None);
     };
     let folder = root.join(FOLDER).join(folder);
-    let module = clang.build(root, &folder, &root.join(compiler.target_dir()))?;
+    let module = clang.build(&folder, &root.join(compiler.target_dir()))?;
     let bytes = componentize(&module)
         .with_context(|| format!("cannot make a component of {}", folder.display()))?;
     Ok(Some(Built { file_name, bytes, is_on_record: clang.is_on_record }))

@@ -118,11 +118,16 @@
 //!
 //! # What it weighs
 //!
-//! Built as the policies of this repository are (`opt-level = "z"`, link-time
-//! optimisation, `panic = "abort"`), the kit is no more than what a policy uses of
-//! it. SIZES
+//! A component carries what its policy uses of the kit, and no more. Built as those
+//! of this repository are (`opt-level = "z"`, link-time optimisation,
+//! `panic = "abort"`), the small policy `second-look` in `policies/examples/rust`
+//! weighs 21 kB: 12 kB of code, about half of which reads settings and says what is
+//! wrong with them, 2 kB of texts, and 7 kB of the component's own description,
+//! which comes with the contract in every language.
 //!
-//! On wasm32 the crate is `no_std` and brings its own panic handler and
+//! # On wasm32
+//!
+//! There the crate is `no_std` and brings its own panic handler and
 //! allocator, so a policy starts with
 //! `#![cfg_attr(target_arch = "wasm32", no_std)]`. Without that line its build ends
 //! with "found duplicate lang item `panic_impl`".

@@ -1,4 +1,5 @@
-//! Builds a policy that is written in C, with clang and bindings made from `wit/`.
+//! Builds a policy that is written in C, with clang. The bindings beside it are what
+//! `wit-bindgen c` makes of `wit/`.
 
 use std::{
     fs,
@@ -8,11 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use reprieve_componentize::{STACK_SIZE, TARGET};
-use wit_bindgen_core::{Files, wit_parser::Resolve};
 
 /// Of the component that is committed. Others give other bytes.
 const ON_RECORD: &str = "clang version 14.0.6";
 const CLANG: &str = "clang";
+/// Below the folder of the sources.
+const BINDINGS: &str = "bindings";
 
 /// A clang that can build for wasm32.
 #[derive(Clone, Copy, Debug)]
@@ -35,21 +37,19 @@ impl Clang {
     }
 
     /// The core module of the C files in `folder`.
-    pub(super) fn build(self, root: &Path, folder: &Path, target_dir: &Path) -> Result<Vec<u8>> {
-        let made = target_dir.join("c");
-        fs::create_dir_all(&made).with_context(|| format!("cannot make {}", made.display()))?;
-        let bindings = bindings(&root.join("wit"), &made)?;
-        let module = made.join("module.wasm");
+    pub(super) fn build(self, folder: &Path, target_dir: &Path) -> Result<Vec<u8>> {
+        fs::create_dir_all(target_dir)
+            .with_context(|| format!("cannot make {}", target_dir.display()))?;
+        let module = target_dir.join("c.wasm");
         let status = Command::new(CLANG)
             // So that no path gets into the bytes.
             .current_dir(folder)
             .args(["-target", TARGET, "-std=c17", "-Oz", "-Wall", "-Wextra", "-Werror"])
             .args(["-ffreestanding", "-fno-builtin", "-nostdlib", "-fno-ident", "-flto"])
-            .args(["-I", "include", "-I"])
-            .arg(&made)
+            .args(["-I", "include", "-I", BINDINGS])
             .args([format!("-Wl,-z,{STACK_SIZE},--no-entry,--strip-all,--gc-sections")])
-            .args(sources(folder)?)
-            .args(bindings)
+            .args(linked(folder, "", &["c"])?)
+            .args(linked(folder, BINDINGS, &["c", "o"])?)
             .arg("-o")
             .arg(&module)
             .status()
@@ -59,34 +59,16 @@ impl Clang {
     }
 }
 
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
-    let mut sources = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = PathBuf::from(entry?.file_name());
-        if path.extension().is_some_and(|extension| extension == "c") {
-            sources.push(path);
-        }
-    }
-    sources.sort();
-    Ok(sources)
-}
-
-/// Writes what `wit-bindgen c` writes; gives what is to be linked of it.
-fn bindings(wit: &Path, into: &Path) -> Result<Vec<PathBuf>> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).context("cannot read the contract")?;
-    let world = resolve.select_world(&[package], Some("policy"))?;
-    let mut files = Files::default();
-    wit_bindgen_c::Opts::default().build().generate(&mut resolve, world, &mut files)?;
+/// What is to be compiled or linked of a folder below, by name.
+fn linked(folder: &Path, below: &str, extensions: &[&str]) -> Result<Vec<PathBuf>> {
+    let from = folder.join(below);
     let mut linked = Vec::new();
-    for (name, bytes) in files.iter() {
-        let path = into.join(name);
-        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-        if !name.ends_with(".h") {
+    for entry in fs::read_dir(&from).with_context(|| format!("cannot read {}", from.display()))? {
+        let path = Path::new(below).join(entry?.file_name());
+        if path.extension().is_some_and(|found| extensions.iter().any(|known| found == *known)) {
             linked.push(path);
         }
     }
+    linked.sort();
     Ok(linked)
 }
