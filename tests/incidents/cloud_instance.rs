@@ -72,6 +72,7 @@ impl Night {
             decisions: store.decisions.clone(),
             records: store.workspaces.clone(),
             courier: FakeCourier::new(nowhere),
+            experiments: Arc::default(),
         };
         let current = Arc::new(Current::new(generation(policy, settings(policy, settle))));
         let supervisor = Supervisor::new(ports, current, SupervisorOptions::default());

@@ -107,6 +107,7 @@ impl Stage {
             decisions: store.decisions.clone(),
             records: store.workspaces.clone(),
             courier: courier.clone(),
+            experiments: Arc::default(),
         };
         let (policy, book) = (options.policy, options.settings);
         let made = || Arc::new(Current::new(generation(policy, book)));

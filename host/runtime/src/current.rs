@@ -15,6 +15,7 @@ use reprieve_core::{
     ids::Digest,
     judgement::Call,
     ports::Witness,
+    time::Millis,
     trust::{Trust, Turn},
 };
 
@@ -138,6 +139,17 @@ impl Current {
     /// What is tried beside the generation in force.
     pub fn trials(&self) -> Arc<[Trial]> {
         Arc::clone(&self.in_force.read().trials)
+    }
+
+    /// After how long a silence the host shall ask about a workspace with these
+    /// labels: as whoever acts for it says. None: never.
+    pub fn silence_limit(&self, who: &Who, labels: &[(String, String)]) -> Option<Millis> {
+        let placed = self.in_force.read().clone();
+        let candidate = placed.trials.iter().find_map(|trial| {
+            let acts = trial.experiment().acts(&who.workspace) == Arm::Candidate;
+            trial.running().filter(|_| acts && trial.includes(who, labels))
+        });
+        candidate.unwrap_or(&placed.generation).silence_limit(who)
     }
 
     /// Begins, changes and ends trials, all at once: from the next decision on these

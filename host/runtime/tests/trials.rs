@@ -12,6 +12,7 @@ use reprieve_core::{
     experiment::{Arm, Experiment},
     judgement::Verdict,
     settings::{Layer, SettingsBook, Source},
+    time::Millis,
 };
 use reprieve_runtime::{
     Current, Generation, LayerChange, Limits, Owners, Policy, StoodIn, Trial, Who, judge_beside,
@@ -200,16 +201,27 @@ fn beside_a_decision_only_what_is_at_hand_is_known() {
     let supplied = judge_beside(&asks, REFUSED, &who(), &[], &at_hand);
     assert_eq!(supplied.outcome, whole.outcome);
 
-    let must_be_fetched = Scene::new(facts()).slow(reprieve_core::time::Millis(1)).share();
+    let must_be_fetched = Scene::new(facts()).slow(Millis(1)).share();
     let missing = judge_beside(&asks, REFUSED, &who(), &[], &must_be_fetched);
     assert_eq!(missing.outcome.reason_code(), "fact-not-on-record");
 }
 
-#[test]
-fn trials_end_at_once() {
-    let tried = experiment(json!({"candidate": {"settings": {"busy_retry_after": "7s"}}}));
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_stopped_decides_no_more() {
+    let tried = experiment(json!({
+        "share_bp": 10_000, "candidate": {"settings": {"liveness_ttl": "600s"}},
+    }));
     let current = in_trial(&tried, None);
-    assert_eq!(current.trials().len(), 1);
-    current.set_trials(|_, _| Vec::new());
-    assert!(current.trials().is_empty());
+    let limit = || current.silence_limit(&who(), &[]);
+    let witness = Scene::new(facts()).share();
+    assert!(current.decide_and_try(REFUSED, &who(), &witness).await.1.is_some());
+    assert_eq!(limit(), Some(Millis::from_secs(600)), "the candidate acts for it");
+
+    current.trials()[0].stop();
+    assert!(current.decide_and_try(REFUSED, &who(), &witness).await.1.is_none());
+    assert_eq!(limit(), current.snapshot().silence_limit(&who()));
+    // Not even a change of the control brings it back.
+    let next = |now: &Generation| now.with_settings(&[], &Owners::new());
+    current.update(next).expect("a generation");
+    assert!(current.decide_and_try(REFUSED, &who(), &witness).await.1.is_none());
 }

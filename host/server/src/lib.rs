@@ -9,6 +9,7 @@
 //! - [`store`]: what survives the host: SQLite
 //! - [`admin`]: the operator's listener
 //! - [`serve`]: how both listen, with TLS or without
+//! - [`experiments`]: candidates that are tried on live traffic
 //! - [`telemetry`]: metrics, read from what the others know
 //! - [`config`] and [`cli`]: how people start and read all this
 //! - [`agent`] and [`demo`]: a real A2A agent, and the stories played live
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
+pub mod experiments;
 pub mod policies;
 pub mod proxy;
 pub mod serve;

@@ -16,7 +16,7 @@ use crate::time::Millis;
 pub enum Guardrail {
     /// Calls that the policy gave no usable answer to: traps, limits, time-outs.
     Failures,
-    /// Lives ruled DEAD. In a shadow: those that the other arm did not.
+    /// Lives ruled DEAD by who acts, and lives that one arm ruled dead alone.
     Deaths,
     /// Restarts that begin after a DEAD verdict, per workspace-hour.
     Restarts,
@@ -60,7 +60,8 @@ pub struct Guardrails {
     pub error_bound: f64,
     /// Events of the candidate that it takes to abort it. 1 to 1000.
     pub min_events: u64,
-    /// Calls that the candidate must have been asked. 1 to 1000000.
+    /// Calls that the candidate must have been asked, as who acts or beside it. 1 to
+    /// 1000000.
     pub min_judgements: u64,
     /// Of the judgements that both gave, how many may differ, in basis points. None:
     /// any.
@@ -77,7 +78,7 @@ impl Default for Guardrails {
         Self {
             error_bound: 0.05,
             min_events: 3,
-            min_judgements: 20,
+            min_judgements: 10,
             max_disagreement_bp: None,
             slow_recovery: Millis::from_secs(60),
         }

@@ -13,8 +13,8 @@ use crate::{
     time::{Millis, UnixMillis},
 };
 
-/// A shadow's death that the other arm rules too within this time was seen early,
-/// not falsely.
+/// A death that the control rules too within this time was seen early by the
+/// candidate, not falsely.
 const CONFIRMED_WITHIN: Millis = Millis::from_secs(300);
 /// Of each workspace one event an hour counts as evidence: a crash loop is one
 /// fault, not a hundred.
@@ -56,17 +56,31 @@ pub struct Tally {
     /// Judgements that the other arm was not asked for, for want of time.
     pub dropped: u64,
     failures: Comparison,
+    /// By the arms that act, each among its own workspaces.
     deaths: Comparison,
+    /// By one arm alone, among the workspaces that the control acts for and both
+    /// judge.
+    lone_deaths: Comparison,
     restarts: Comparison,
     false_deaths: Comparison,
     slow_recoveries: Comparison,
     /// The newest life of each workspace that some arm ruled dead.
     ruled: BTreeMap<WorkspaceId, Ruled>,
     /// When a workspace's event was last counted as evidence.
-    counted: BTreeMap<Guardrail, BTreeMap<WorkspaceId, UnixMillis>>,
+    counted: BTreeMap<Kind, BTreeMap<WorkspaceId, UnixMillis>>,
     /// Up to when the arms' exposure is counted. None: no host looks.
     #[serde(skip)]
     exposed_until: Option<UnixMillis>,
+}
+
+/// Events of which each workspace has one an hour at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    Death,
+    LoneDeath,
+    FalseDeath,
+    Restart,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -89,6 +103,7 @@ impl Tally {
             dropped: 0,
             failures: Comparison::default(),
             deaths: Comparison::default(),
+            lone_deaths: Comparison::default(),
             restarts: Comparison::default(),
             false_deaths: Comparison::default(),
             slow_recoveries: Comparison::default(),
@@ -109,7 +124,10 @@ impl Tally {
 
     /// Workspace-hours of each arm.
     pub const fn hours(&self, arm: Arm) -> f64 {
-        self.deaths.exposure(arm)
+        match self.mode {
+            Mode::Shadow => self.lone_deaths.exposure(arm),
+            Mode::Canary | Mode::Ab => self.deaths.exposure(arm),
+        }
     }
 
     /// Time has passed for so many workspaces of each arm. To be called every few
@@ -119,8 +137,10 @@ impl Tally {
             let hours = since.age(now).0 as f64 / MILLIS_PER_HOUR;
             for arm in Arm::ALL {
                 let amount = workspaces[arm as usize] as f64 * hours;
-                self.deaths.expose(arm, amount);
+                let both_judge = workspaces[Arm::Control as usize] as f64 * hours;
+                self.lone_deaths.expose(arm, both_judge);
                 if self.mode != Mode::Shadow {
+                    self.deaths.expose(arm, amount);
                     self.restarts.expose(arm, amount);
                     // Only where the other arm acts can it be seen to be wrong.
                     self.false_deaths.expose(arm.other(), amount);
@@ -131,7 +151,7 @@ impl Tally {
             |ruled: &Ruled| ruled.at.into_iter().flatten().all(|at| at.age(now) > CONFIRMED_WITHIN);
         let old: Vec<_> = self.ruled.extract_if(.., |_, ruled| is_old(ruled)).collect();
         for (workspace, ruled) in old {
-            self.settle(&workspace, ruled, now);
+            self.lone_death(&workspace, ruled, now);
         }
         for counted in self.counted.values_mut() {
             counted.retain(|_, at| at.age(now) < ONCE_IN);
@@ -172,7 +192,7 @@ impl Tally {
             return;
         }
         if let Some(former) = former.filter(|former| former.life != life) {
-            self.settle(workspace, former, now);
+            self.lone_death(workspace, former, now);
         }
         ruled.at[arm as usize] = Some(now);
         self.ruled.insert(workspace.clone(), ruled);
@@ -181,7 +201,7 @@ impl Tally {
         counts.detections.add(took);
         if arm == acts
             && self.mode != Mode::Shadow
-            && self.counts_as_evidence(Guardrail::Deaths, workspace, now)
+            && self.counts_as_evidence(Kind::Death, workspace, now)
         {
             self.deaths.event(arm);
         }
@@ -194,13 +214,15 @@ impl Tally {
             return;
         }
         ruled.refuted = true;
-        let Ruled { acts, at, .. } = *ruled;
+        let ruled = *ruled;
+        let Ruled { acts, at, .. } = ruled;
+        self.lone_death(workspace, ruled, now);
         for arm in Arm::ALL.into_iter().filter(|arm| at[*arm as usize].is_some()) {
             self.counts[arm as usize].false_deaths += 1;
             // Who acts ends the life, and with it the proof.
             if arm != acts
                 && self.mode != Mode::Shadow
-                && self.counts_as_evidence(Guardrail::FalseDeaths, workspace, now)
+                && self.counts_as_evidence(Kind::FalseDeath, workspace, now)
             {
                 self.false_deaths.event(arm);
             }
@@ -210,7 +232,7 @@ impl Tally {
     /// A restart began that a verdict of that arm had asked for.
     pub fn restarted(&mut self, arm: Arm, workspace: &WorkspaceId, now: UnixMillis) {
         self.counts[arm as usize].restarts += 1;
-        if self.counts_as_evidence(Guardrail::Restarts, workspace, now) {
+        if self.counts_as_evidence(Kind::Restart, workspace, now) {
             self.restarts.event(arm);
         }
     }
@@ -260,7 +282,7 @@ impl Tally {
         };
         Some(match guardrail {
             Guardrail::Failures => of(&self.failures),
-            Guardrail::Deaths => of(&self.deaths),
+            Guardrail::Deaths => self.evidence_of_deaths(),
             Guardrail::Restarts => of(&self.restarts),
             Guardrail::FalseDeaths => of(&self.false_deaths),
             Guardrail::SlowRecoveries => of(&self.slow_recoveries),
@@ -276,26 +298,38 @@ impl Tally {
         })
     }
 
-    /// Nobody rules on that life any more. A shadow's death that only one of the
-    /// arms ruled is an event.
-    fn settle(&mut self, workspace: &WorkspaceId, ruled: Ruled, now: UnixMillis) {
+    /// The average of two e-values is one.
+    fn evidence_of_deaths(&self) -> Breach {
+        let both = [&self.deaths, &self.lone_deaths];
+        let events = |arm| both.iter().map(|comparison| comparison.events(arm)).sum();
+        let evidence = match self.mode {
+            Mode::Shadow => self.lone_deaths.e_value(),
+            Mode::Canary | Mode::Ab => self.deaths.e_value().midpoint(self.lone_deaths.e_value()),
+        };
+        Breach {
+            guardrail: Guardrail::Deaths,
+            events: Arm::ALL.map(events),
+            exposure: Arm::ALL.map(|arm| self.hours(arm)),
+            evidence,
+        }
+    }
+
+    /// Nobody rules on that life any more, or it lives. A death that only one of the
+    /// arms ruled is an event. Where the candidate acts, it ends the life before the
+    /// control could follow: nothing can be learnt there.
+    fn lone_death(&mut self, workspace: &WorkspaceId, ruled: Ruled, now: UnixMillis) {
         let lone = match ruled.at {
             [Some(_), None] => Arm::Control,
             [None, Some(_)] => Arm::Candidate,
             [Some(_), Some(_)] | [None, None] => return,
         };
-        if self.mode == Mode::Shadow && self.counts_as_evidence(Guardrail::Deaths, workspace, now) {
-            self.deaths.event(lone);
+        if ruled.acts == Arm::Control && self.counts_as_evidence(Kind::LoneDeath, workspace, now) {
+            self.lone_deaths.event(lone);
         }
     }
 
-    fn counts_as_evidence(
-        &mut self,
-        guardrail: Guardrail,
-        workspace: &WorkspaceId,
-        now: UnixMillis,
-    ) -> bool {
-        let counted = self.counted.entry(guardrail).or_default();
+    fn counts_as_evidence(&mut self, kind: Kind, workspace: &WorkspaceId, now: UnixMillis) -> bool {
+        let counted = self.counted.entry(kind).or_default();
         if counted.get(workspace).is_some_and(|at| at.age(now) < ONCE_IN) {
             return false;
         }

@@ -157,6 +157,26 @@ fn a_candidate_that_is_twice_as_deadly_is_aborted_within_the_documented_sample()
     assert!(found.len() as f64 >= 0.95 * SEEDS as f64, "{} of {SEEDS}", found.len());
 }
 
+/// The candidate would have killed workspaces of the control's, which live: no more
+/// than three, and none was harmed.
+#[test]
+fn a_canary_that_would_kill_is_aborted_before_it_has_killed_many() {
+    let mut tally = Tally::new(Mode::Canary, Guardrails::default());
+    tally.pass([15, 1], NOW);
+    let now = NOW + HOUR;
+    tally.pass([15, 1], now);
+    let would_kill = (1..=15).find(|number| {
+        let of = workspace(*number);
+        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false);
+        tally.dead(Arm::Candidate, Arm::Control, &of, LifeId(1), Millis::ZERO, now);
+        tally.sign_of_life(&of, LifeId(1), now);
+        tally.breach().is_some()
+    });
+    assert!(would_kill.is_some_and(|deaths| deaths <= 11), "{would_kill:?}");
+    assert_eq!(tally.breach().unwrap().guardrail, Guardrail::Deaths);
+}
+
 /// The bound of a canary: four deaths more than the control's none.
 #[test]
 fn a_canary_that_kills_is_aborted_after_a_few_deaths() {

@@ -1,7 +1,10 @@
 //! An experiment as it runs in this host: the candidate's generation, made anew
 //! whenever the one in force changes.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use reprieve_core::{
     causes::with_causes,
@@ -20,6 +23,8 @@ pub struct Trial {
     policy: Option<Arc<Policy>>,
     /// What the candidate judges by, or why it cannot: then nobody is tried.
     candidate: Result<Arc<Generation>, Arc<str>>,
+    /// Seen by every decision at once, whatever else is under way.
+    stopped: Arc<AtomicBool>,
 }
 
 /// A decision was part of an experiment.
@@ -51,7 +56,14 @@ impl Trial {
         control: &Generation,
     ) -> Self {
         let candidate = control.candidate(policy.as_ref(), &experiment, None);
-        Self { candidate: said(candidate), experiment, policy }
+        let stopped = Arc::default();
+        Self { candidate: said(candidate), experiment, policy, stopped }
+    }
+
+    /// From the next decision on, the control judges alone. Waits for nobody, and
+    /// cannot be taken back.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
     }
 
     /// The same beside the next generation. What it shares with `former` is not put
@@ -62,10 +74,17 @@ impl Trial {
         Self { candidate: said(candidate), ..self.clone() }
     }
 
-    /// The same with another share, end or guardrails.
-    #[must_use]
-    pub fn as_changed(&self, experiment: Arc<Experiment>) -> Self {
-        Self { experiment, ..self.clone() }
+    /// Whether that workspace takes part.
+    pub fn includes(&self, who: &Who, labels: &[(String, String)]) -> bool {
+        let label =
+            |key: &str| labels.iter().find(|(of, _)| of == key).map(|(_, value)| value.as_str());
+        self.experiment.target.includes(&who.tenant, label)
+    }
+
+    /// What the candidate judges by, as long as it is tried.
+    pub(super) fn running(&self) -> Option<&Arc<Generation>> {
+        let candidate = self.candidate.as_ref().ok()?;
+        (!self.stopped.load(Ordering::Acquire)).then_some(candidate)
     }
 
     pub const fn experiment(&self) -> &Arc<Experiment> {
@@ -89,12 +108,10 @@ pub(super) fn of<'a>(
     witness: &Arc<dyn Witness>,
 ) -> Option<(&'a Trial, Arc<Generation>)> {
     trials.iter().find_map(|trial| {
-        let target = &trial.experiment.target;
-        let candidate = trial.candidate.as_ref().ok()?;
-        let labels = if target.labels.is_empty() { Vec::new() } else { labels(witness) };
-        let label =
-            |key: &str| labels.iter().find(|(of, _)| of == key).map(|(_, value)| value.as_str());
-        target.includes(&who.tenant, label).then(|| (trial, Arc::clone(candidate)))
+        let candidate = trial.running()?;
+        let needs_labels = !trial.experiment.target.labels.is_empty();
+        let labels = if needs_labels { labels(witness) } else { Vec::new() };
+        trial.includes(who, &labels).then(|| (trial, Arc::clone(candidate)))
     })
 }
 

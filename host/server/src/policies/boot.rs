@@ -109,6 +109,7 @@ pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
         folder: config.folder.clone(),
         queues: Queues::new(),
         state: Mutex::new(state),
+        pinned: Mutex::default(),
     }));
     policies.0.began_with(&began.candidate, activation).with_context(cannot_keep)?;
     Ok(policies)

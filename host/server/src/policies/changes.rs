@@ -235,7 +235,7 @@ impl Policies {
     }
 
     /// As it runs, or from the shelf.
-    async fn vetted(
+    pub(super) async fn vetted(
         &self,
         component: Digest,
         source: &str,

@@ -121,6 +121,8 @@ struct Inner {
     folder: Option<PathBuf>,
     queues: Queues,
     state: Mutex<State>,
+    /// Kept on the shelf for experiments.
+    pinned: Mutex<BTreeSet<Digest>>,
 }
 
 struct SharedClock(Arc<dyn Clock>);
@@ -152,6 +154,20 @@ struct Loaded {
 impl Policies {
     pub fn current(&self) -> &Arc<Current> {
         &self.0.current
+    }
+
+    /// A component that is kept here, to be tried beside what judges.
+    pub async fn candidate(&self, component: Digest) -> Result<Arc<Policy>, PoliciesFailure> {
+        if !self.0.shelf.has(component) {
+            return Err(PoliciesFailure::Unknown { component });
+        }
+        let source = self.0.source_of(component);
+        Ok(self.vetted(component, &source, &Progress::new(&source)).await?)
+    }
+
+    /// These are kept on the shelf, whatever is loaded, until this is called again.
+    pub fn pin(&self, components: BTreeSet<Digest>) {
+        *self.0.pinned.lock() = components;
     }
 
     pub fn engine(&self) -> &Engine {
@@ -209,7 +225,10 @@ impl Inner {
         let loaded = self.state.lock().loaded.clone().map(|loaded| loaded.policy);
         let stand_in = self.current.stand_in().map(|stand_in| Arc::clone(stand_in.policy()));
         let stand_in = stand_in.filter(|policy| policy.confidence().is_trusted());
-        let mut ready = [Some(in_force), loaded, stand_in].into_iter().flatten();
+        let trials = self.current.trials();
+        let tried = trials.iter().filter_map(|trial| Some(trial.candidate().ok()?.policy()));
+        let ready = [Some(in_force), loaded, stand_in].into_iter().flatten();
+        let mut ready = ready.chain(tried.cloned());
         ready.find(|policy| policy.digest() == component)
     }
 
@@ -228,6 +247,7 @@ impl Inner {
     fn keep(&self, candidate: &Candidate, label: &str) -> io::Result<()> {
         self.shelf.put(candidate, label)?;
         let mut wanted = self.state.lock().record.wanted();
+        wanted.extend(self.pinned.lock().iter());
         wanted.insert(Digest::of(&candidate.bytes));
         self.shelf.tidy(&wanted)
     }

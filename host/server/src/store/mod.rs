@@ -11,6 +11,7 @@
 
 mod audit;
 mod decisions;
+mod experiments;
 mod folder;
 mod heartbeats;
 mod memory;
@@ -40,6 +41,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::{
     audit::{AuditEntry, AuditFilter, AuditLog, AuditRecord},
     decisions::{DecisionLog, DecisionReader, Retention},
+    experiments::{ExperimentStore, MAX_EXPERIMENTS},
     folder::{DATABASE, StoreOpenFailure},
     heartbeats::HeartbeatStore,
     memory::MemoryStore,
@@ -97,6 +99,7 @@ pub struct Store {
     pub decisions: Arc<DecisionLog>,
     pub workspaces: Arc<WorkspaceStore>,
     pub settings: Arc<SettingsStore>,
+    pub experiments: Arc<ExperimentStore>,
     pub tokens: Arc<TokenStore>,
     pub audit: Arc<AuditLog>,
     writer: Writer,
@@ -216,6 +219,7 @@ impl Store {
             memory: Arc::new(MemoryStore::new(&writer, left.notes)),
             workspaces: Arc::new(WorkspaceStore::new(&writer, &readers)),
             settings: Arc::new(SettingsStore::new(&writer, &readers)),
+            experiments: Arc::new(ExperimentStore::new(&writer, &readers)),
             queue,
             heartbeats,
             decisions,

@@ -11,7 +11,7 @@ const APPLICATION_ID: i32 = 0x5270_7276;
 
 /// Each brings the database from the format of its index to the next. Released
 /// ones are never changed.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 /// Stages of items: 0 waits, 1 taken, 2 ended.
 const V1: &str = "
@@ -140,6 +140,17 @@ CREATE TABLE settings_applied (
     layer TEXT PRIMARY KEY,
     applied TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Candidates that were tried.
+const V4: &str = "
+CREATE TABLE experiments (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    record TEXT NOT NULL,
+    -- What was seen.
+    page TEXT NOT NULL
+) STRICT;
 ";
 
 /// The newest format that this code knows.

@@ -127,7 +127,12 @@ impl Supervisor {
         let now = self.now();
         let begun = self.0.ports.restarts.begin(workspace.id(), of, cause, revision, now).await;
         match begun {
-            Ok(_) => self.0.tally.begun(cause),
+            Ok(_) => {
+                self.0.tally.begun(cause);
+                if cause == RestartCause::DeadVerdict {
+                    self.0.ports.experiments.restarted(workspace.id(), now);
+                }
+            }
             Err(NotBegun::StoreUnavailable) => {
                 self.store_failed();
             }

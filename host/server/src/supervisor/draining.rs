@@ -82,6 +82,7 @@ impl Supervisor {
                         Err(_) => self.store_failed(),
                         Ok(()) if item.attempts >= MAX_ATTEMPTS => {
                             self.0.tally.queue_dropped(QueueDrop::AttemptsExhausted, 1);
+                            self.0.ports.experiments.lost(workspace.id());
                         }
                         Ok(()) => {}
                     }

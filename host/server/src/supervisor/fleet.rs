@@ -65,6 +65,9 @@ impl Fleet for Supervisor {
         let accepted = self.0.ports.queue.accept(item, self.now()).await?;
         if !accepted.repeated {
             self.0.tally.queued();
+            if let Some(workspace) = &workspace {
+                self.0.ports.experiments.queued(workspace.id());
+            }
         }
         if let Some(workspace) = workspace
             && !workspace.timers.judges()
@@ -164,6 +167,7 @@ impl Supervisor {
     }
 
     fn sign(&self, workspace: &Arc<Workspace>, life: LifeId) {
+        self.0.ports.experiments.sign_of_life(workspace.id(), life, self.now());
         let steps = {
             let mut live = workspace.live.lock();
             if live.incident.life() != life {

@@ -11,6 +11,7 @@ use reprieve_core::{
     ports::{LifeMark, Witness},
     time::Millis,
 };
+use reprieve_runtime::Blame;
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -139,8 +140,9 @@ impl Supervisor {
         let witness = Arc::new(witness);
         let asked: Arc<dyn Witness> = witness.clone();
         let span = spans::decide(&call, workspace.id(), &workspace.spec.tenant);
-        let deciding = self.0.current.decide(call, &workspace.who, &asked);
-        let decided = deciding.instrument(span.clone()).await;
+        let deciding = self.0.current.decide_and_try(call, &workspace.who, &asked);
+        let (decided, tried) = deciding.instrument(span.clone()).await;
+        let failed = decided.blame == Some(Blame::Policy);
         if let Some(note) = &decided.memory_write
             && workspace.life() == life
         {
@@ -170,6 +172,9 @@ impl Supervisor {
             self.announce(workspace.id(), what);
         }
         self.log(&decision);
+        if let Some(tried) = tried {
+            self.0.ports.experiments.decided(&tried, &decision, failed, &asked);
+        }
         Ruled { decision, mark: witness.seen(), blind }
     }
 

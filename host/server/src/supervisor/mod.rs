@@ -42,6 +42,7 @@ use reprieve_runtime::Current;
 use tokio::sync::{Semaphore, broadcast};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::tally::verdict_name;
 pub use self::{
     draining::Courier,
     elsewhere::NotTakenOn,
@@ -52,6 +53,7 @@ pub use self::{
     workspace::WorkspaceSpec,
 };
 use self::{surroundings::Surroundings, workspace::Workspace};
+use crate::experiments::Observer;
 
 /// Probes under way at once, of all workspaces. More wait: a daemon that is slow
 /// already is not asked more than this.
@@ -76,6 +78,7 @@ pub struct Ports {
     pub decisions: Arc<dyn Decisions>,
     pub records: Arc<dyn Records>,
     pub courier: Arc<dyn Courier>,
+    pub experiments: Arc<Observer>,
 }
 
 impl std::fmt::Debug for Ports {

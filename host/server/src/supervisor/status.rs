@@ -177,9 +177,25 @@ impl Supervisor {
     /// How long these workspaces may be silent is asked of the generation in
     /// force. Their silence counts on.
     pub fn silence_limits_changed(&self, workspaces: &[Who]) {
-        let in_force = self.0.current.snapshot();
         for who in workspaces {
-            self.0.ports.heartbeats.limit_silence(&who.workspace, in_force.silence_limit(who));
+            if let Some(workspace) = self.workspace(&who.workspace) {
+                let limit = self.0.current.silence_limit(who, &workspace.spec.labels);
+                self.0.ports.heartbeats.limit_silence(&who.workspace, limit);
+            }
+        }
+    }
+
+    /// The same for everybody.
+    pub fn all_silence_limits_changed(&self) {
+        self.silence_limits_changed(&self.members_of(&Layer::Fleet));
+    }
+
+    /// Every workspace that shall run, with its labels.
+    pub fn each_member(&self, mut each: impl FnMut(&Who, &[(String, String)])) {
+        for workspace in self.all() {
+            if workspace.live.lock().incident.standing() == Standing::Wanted {
+                each(&workspace.who, &workspace.spec.labels);
+            }
         }
     }
 

@@ -405,7 +405,7 @@ fn by(
     counts
 }
 
-pub(super) const fn verdict_name(verdict: Verdict) -> &'static str {
+pub(crate) const fn verdict_name(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Alive => "alive",
         Verdict::Busy(_) => "busy",

@@ -71,7 +71,7 @@ impl Supervisor {
         self.0.workspaces.write().insert(workspace.id().clone(), Arc::clone(&workspace));
         // Whoever changes settings from now on finds it among the workspaces; what
         // was changed before is in force.
-        let limit = self.0.current.snapshot().silence_limit(&workspace.who);
+        let limit = self.0.current.silence_limit(&workspace.who, &workspace.spec.labels);
         self.0.ports.heartbeats.watch(workspace.id(), limit, now);
         let is_watched = self.0.started.load(Ordering::Acquire);
         if wanted && record.stopped_with_host {
@@ -165,7 +165,7 @@ impl Supervisor {
     /// ALIVE for want of sight is no health: a silent workspace is judged again.
     pub(super) fn look_after_silence(&self, workspace: &Arc<Workspace>, trigger: Trigger) {
         let unasked = matches!(trigger, Trigger::HeartbeatExpired | Trigger::Sweep);
-        let limit = self.0.current.snapshot().silence_limit(&workspace.who);
+        let limit = self.0.current.silence_limit(&workspace.who, &workspace.spec.labels);
         let Some(limit) = limit.filter(|_| unasked) else { return };
         let signs = self.0.ports.heartbeats.at_hand(workspace.id()).unwrap_or_default();
         if signs.newest().is_some_and(|at| at.age(self.now()) >= limit) {

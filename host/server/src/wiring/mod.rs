@@ -41,6 +41,7 @@ use crate::{
     cli::{self, Welcome},
     clock::HostClock,
     config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
+    experiments::{ExperimentParts, Experiments},
     policies::{self, BootOptions, MakeFirst, Policies},
     proxy::{self, Deliverer, ProxyOptions},
     serve::{ServeOptions, serve},
@@ -100,6 +101,8 @@ pub struct Host {
     store: Store,
     stop: CancellationToken,
     servers: Vec<JoinHandle<io::Result<()>>>,
+    pub experiments: Experiments,
+    following: JoinHandle<()>,
 }
 
 /// Runs a host until SIGTERM or SIGINT.
@@ -148,6 +151,7 @@ impl Host {
         let site = Site { config: &config, state_dir: &state_dir, clock: &clock, events };
         let runners = Runners::open(&site, &tokens, &base_url("http", proxy_at)?).await?;
         let ports = ports(&config, Arc::clone(&clock), &store, &runners.backends, wrap_probe);
+        let observer = Arc::clone(&ports.experiments);
         let supervisor = Supervisor::new(ports, Arc::clone(policies.current()), behaviour(&config));
         take_on_configured(&supervisor, &config, &runners, &tokens).await?;
         supervisor.start(runtime_events).await;
@@ -164,6 +168,17 @@ impl Host {
             files,
             applied,
         });
+        let experiments = Experiments::open(ExperimentParts {
+            current: Arc::clone(policies.current()),
+            policies: policies.clone(),
+            settings: settings.clone(),
+            supervisor: supervisor.clone(),
+            observer,
+            store: Arc::clone(&store.experiments),
+            clock: Arc::clone(&clock),
+        });
+        let experiments = experiments.await.context("the experiments cannot be gone on with")?;
+        let following = tokio::spawn(experiments.clone().follow(stop.clone()));
         tokio::spawn(settings.clone().follow(stop.clone()));
         tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
         let admin_parts = AdminParts {
@@ -197,6 +212,8 @@ impl Host {
             store,
             stop,
             servers: servers.into(),
+            experiments,
+            following,
         })
     }
 
@@ -219,6 +236,9 @@ impl Host {
         }
         if tokio::time::timeout(WIND_DOWN, self.supervisor.stop()).await.is_err() {
             tracing::warn!("some judgements or restarts were cut off by the shutdown");
+        }
+        if self.following.await.is_err() {
+            tracing::error!("what the experiments saw last could not be written down");
         }
         self.supervisor.mark_stopped_with_host().await;
         self.runners.shutdown().await;
@@ -331,6 +351,7 @@ fn ports(
         clock: Arc::clone(&clock),
     };
     Ports {
+        experiments: Arc::default(),
         clock,
         probe: match wrap_probe {
             Some(wrap) => wrap(probe),

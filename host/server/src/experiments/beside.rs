@@ -1,0 +1,123 @@
+//! What the arm that does not act would have judged: found out by a thread of its
+//! own, from the evidence of the decision that was made.
+//!
+//! It may not slow down who acts. So orders wait in a queue that is never waited
+//! for, and the thread takes a tenth of a core at most; what that is too little for
+//! is dropped and counted.
+
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
+};
+
+use reprieve_core::{
+    decision::Outcome,
+    evidence::Exchange,
+    experiment::Arm,
+    ids::{DecisionId, LifeId},
+    judgement::Call,
+    ports::Witness,
+    time::UnixMillis,
+};
+use reprieve_runtime::{Blame, Generation, Who, judge_beside};
+
+use super::observer::{Book, Judged, Observer};
+
+/// Orders that wait. At some 2 kB each, 2 MB.
+const MAX_WAITING: usize = 1_024;
+/// Of one core.
+const SHARE: f64 = 0.1;
+/// What may be used at once after a quiet time.
+const BURST: Duration = Duration::from_millis(100);
+
+/// One judgement to be made beside a decision.
+pub(super) struct Order {
+    pub(super) observer: Weak<Observer>,
+    pub(super) book: Arc<Book>,
+    /// Which judges beside.
+    pub(super) arm: Arm,
+    pub(super) generation: Arc<Generation>,
+    pub(super) who: Who,
+    pub(super) call: Call,
+    pub(super) decision: DecisionId,
+    pub(super) at: UnixMillis,
+    pub(super) life: LifeId,
+    pub(super) evidence: Vec<Exchange>,
+    /// Of who acts.
+    pub(super) outcome: Outcome,
+    pub(super) witness: Arc<dyn Witness>,
+}
+
+/// The thread, begun with the first order. It ends with the host.
+#[derive(Debug, Default)]
+pub(super) struct Beside(OnceLock<Option<SyncSender<Order>>>);
+
+impl Beside {
+    /// Whether it is taken on.
+    pub(super) fn put(&self, order: Order) -> bool {
+        let orders = self.0.get_or_init(|| {
+            let (orders, received) = sync_channel(MAX_WAITING);
+            let thread = std::thread::Builder::new().name("experiments".to_owned());
+            match thread.spawn(move || work(&received)) {
+                Ok(_runs) => Some(orders),
+                Err(error) => {
+                    tracing::error!(%error, "no thread for experiments: nothing is judged beside");
+                    None
+                }
+            }
+        });
+        orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok())
+    }
+}
+
+fn work(orders: &Receiver<Order>) {
+    let mut budget = Budget::new();
+    while let Ok(order) = orders.recv() {
+        let Some(observer) = order.observer.upgrade() else { return };
+        if !budget.has_some() {
+            observer.dropped(&order.book);
+            continue;
+        }
+        let began = Instant::now();
+        let judged = judge(&order);
+        budget.took(began.elapsed());
+        observer.judged_beside(&order, judged);
+    }
+}
+
+/// None: not from that evidence.
+fn judge(order: &Order) -> Option<Judged> {
+    let Order { generation, call, who, evidence, witness, .. } = order;
+    let judged = judge_beside(generation, *call, who, evidence, witness);
+    match judged.blame {
+        Some(Blame::Host) => None,
+        blame => Some(Judged { outcome: judged.outcome, failed: blame.is_some() }),
+    }
+}
+
+/// How much of a core is left.
+struct Budget {
+    left: f64,
+    since: Instant,
+}
+
+impl Budget {
+    fn new() -> Self {
+        Self { left: BURST.as_secs_f64(), since: Instant::now() }
+    }
+
+    fn has_some(&mut self) -> bool {
+        let now = Instant::now();
+        let earned = now.duration_since(self.since).as_secs_f64() * SHARE;
+        self.left = (self.left + earned).min(BURST.as_secs_f64());
+        self.since = now;
+        self.left > 0.0
+    }
+
+    fn took(&mut self, time: Duration) {
+        self.left -= time.as_secs_f64();
+    }
+}

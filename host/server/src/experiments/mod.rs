@@ -1,0 +1,399 @@
+//! Experiments: a candidate is tried on live traffic beside what judges.
+//!
+//! - [`Experiments`]: start, abort, promote, and how each stands
+//! - [`observer`]: what the supervisor tells of, counted by arm; a guardrail that is
+//!   broken stops the candidate at once
+//! - [`beside`]: what the arm that does not act would have judged
+//! - [`watching`]: ends, guardrails, and what is written down now and then
+//!
+//! The rules (arms, counts, guardrails) are `reprieve_core::experiment`; who decides
+//! is found by the runtime (`reprieve_runtime::Current`). What an experiment is and
+//! what became of it is on disk before it is so; a guardrail's abort acts first and
+//! is written down right after it.
+
+mod beside;
+mod observer;
+mod promote;
+mod record;
+mod watching;
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use parking_lot::RwLock;
+use reprieve_core::{
+    evidence::StoreFault,
+    experiment::{Experiment, Unsound},
+    ids::ExperimentName,
+    ports::Clock,
+    time::UnixMillis,
+};
+use reprieve_runtime::{Current, Generation, Policy, Trial};
+
+pub use self::{
+    observer::{Disagreement, MAX_DISAGREEMENTS, Observer, Page},
+    record::{Act, Record, State},
+};
+use crate::{
+    policies::{Actor, Alert, Policies, PoliciesFailure},
+    settings::{ChangeRefused, LiveSettings},
+    store::ExperimentStore,
+    supervisor::Supervisor,
+};
+
+/// Experiments at once: each keeps a component in memory and a generation for
+/// everybody with settings of his own.
+pub const MAX_RUNNING: usize = 16;
+
+/// The alert of an experiment that a guardrail aborted; it lasts for a day.
+pub const ABORTED: &str = "experiment-aborted";
+/// The alert of an experiment whose candidate cannot be tried.
+pub const SUSPENDED: &str = "experiment-suspended";
+/// All of them.
+pub const ALERTS: [&str; 2] = [ABORTED, SUSPENDED];
+
+/// Why an experiment does not begin, or cannot be ended so.
+#[derive(Debug, thiserror::Error)]
+pub enum ExperimentFailure {
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+    #[error(
+        "there was an experiment {0} already; a name is used once, because it decides who is in which arm: choose another one"
+    )]
+    NameTaken(ExperimentName),
+    #[error("there is no experiment {0}")]
+    Unknown(ExperimentName),
+    #[error(
+        "experiment {running} runs already on workspaces that this one targets: end it, or name other tenants or labels"
+    )]
+    Overlaps { running: ExperimentName },
+    #[error("{limit} experiments run already; end one")]
+    TooMany { limit: usize },
+    #[error("experiment {name} is {state}, not running")]
+    NotRunning { name: ExperimentName, state: &'static str },
+    #[error("the candidate cannot be tried: {why}")]
+    Candidate { why: String },
+    #[error(
+        "settings of an experiment that targets labels cannot be promoted, because no layer of settings has labels; apply them to the tenants or workspaces that you mean"
+    )]
+    LabelsNotPromoted,
+    #[error(transparent)]
+    Policy(#[from] PoliciesFailure),
+    #[error(transparent)]
+    Settings(#[from] ChangeRefused),
+    #[error(transparent)]
+    Store(#[from] StoreFault),
+}
+
+/// What experiments need of a host.
+pub struct ExperimentParts {
+    pub current: Arc<Current>,
+    pub policies: Policies,
+    pub settings: LiveSettings,
+    pub supervisor: Supervisor,
+    pub observer: Arc<Observer>,
+    pub store: Arc<ExperimentStore>,
+    pub clock: Arc<dyn Clock>,
+}
+
+impl std::fmt::Debug for ExperimentParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ExperimentParts").finish_non_exhaustive()
+    }
+}
+
+/// The experiments of a host. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Experiments(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    parts: ExperimentParts,
+    /// Held by whoever changes one.
+    turn: tokio::sync::Mutex<()>,
+    /// Every one on record. Those that ended, with what was seen.
+    known: RwLock<BTreeMap<ExperimentName, Known>>,
+}
+
+#[derive(Clone, Debug)]
+struct Known {
+    record: Record,
+    /// What was seen, once nobody writes to it any more.
+    page: Option<Page>,
+}
+
+/// One experiment, as it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    pub record: Record,
+    pub page: Page,
+    /// Why nobody is tried now, though it runs.
+    pub suspended: Option<String>,
+}
+
+impl Experiments {
+    /// Goes on with what ran when the host ended. One whose candidate cannot be
+    /// tried any more is suspended, and says so.
+    pub async fn open(parts: ExperimentParts) -> Result<Self, ExperimentFailure> {
+        let all = parts.store.all().await?;
+        let known = RwLock::default();
+        let own = Self(Arc::new(Inner { parts, turn: tokio::sync::Mutex::default(), known }));
+        for (record, page) in all {
+            let goes_on = matches!(record.state, State::Running | State::Promoting(_));
+            own.know(record.clone(), Some(page.clone()));
+            if goes_on {
+                own.go_on(record, page).await;
+            }
+        }
+        Ok(own)
+    }
+
+    async fn go_on(&self, record: Record, page: Page) {
+        let name = record.experiment.name.clone();
+        if let State::Promoting(act) = &record.state {
+            if let Err(error) = self.promoted(&record.experiment, act).await {
+                tracing::error!(experiment = %name, %error, "cannot be promoted to its end");
+            }
+            return;
+        }
+        // What the last run of the host saw, but was killed before it wrote down
+        // what follows.
+        if let Some(breach) = page.breach.or_else(|| page.tally.breach()) {
+            let page = Page { breach: Some(breach), ..page };
+            self.abort_for(&record, page).await;
+            return;
+        }
+        match self.candidate(&record.experiment).await {
+            Ok(policy) => self.begin(&record.experiment, policy, page).await,
+            Err(error) => {
+                tracing::error!(experiment = %name, %error, "suspended: its candidate cannot be tried");
+            }
+        }
+    }
+
+    /// Begins an experiment. It is on disk before the candidate judges.
+    pub async fn start(
+        &self,
+        experiment: Experiment,
+        actor: &Actor,
+    ) -> Result<Standing, ExperimentFailure> {
+        let _turn = self.0.turn.lock().await;
+        let now = self.now();
+        experiment.check(now)?;
+        self.has_room_for(&experiment)?;
+        let policy = self.candidate(&experiment).await?;
+        self.rehearse(&experiment, policy.clone()).await?;
+        let record = Record {
+            experiment: experiment.clone(),
+            started: Act::of(actor, now),
+            state: State::Running,
+        };
+        let page = Page::new(&experiment);
+        self.0.parts.store.write(&record, &page).await?;
+        self.know(record, Some(page.clone()));
+        self.begin(&experiment, policy, page).await;
+        tracing::info!(experiment = %experiment.name, mode = experiment.mode.as_str(),
+            share_bp = experiment.share_bp, by = actor.by, why = actor.why, "experiment started");
+        self.standing(&experiment.name)
+    }
+
+    /// Ends an experiment: the control judges for everybody from the next decision on.
+    pub async fn abort(
+        &self,
+        name: &ExperimentName,
+        actor: &Actor,
+    ) -> Result<Standing, ExperimentFailure> {
+        let _turn = self.0.turn.lock().await;
+        let record = self.running(name)?;
+        let act = Act::of(actor, self.now());
+        tracing::warn!(experiment = %name, by = act.by, why = act.why, "experiment aborted");
+        self.end(record, State::Aborted(act)).await?;
+        self.standing(name)
+    }
+
+    /// Every experiment on record, the newest first.
+    pub fn list(&self) -> Vec<Standing> {
+        let names: Vec<_> = self.0.known.read().keys().cloned().collect();
+        let mut all: Vec<_> = names.iter().filter_map(|name| self.standing(name).ok()).collect();
+        all.sort_by_key(|standing| std::cmp::Reverse(standing.record.started.at));
+        all
+    }
+
+    pub fn standing(&self, name: &ExperimentName) -> Result<Standing, ExperimentFailure> {
+        let known = self.0.known.read().get(name).cloned();
+        let Known { record, page } =
+            known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?;
+        let book = self.0.parts.observer.book(name);
+        let seen = book.map(|book| book.page()).or(page);
+        let page = seen.unwrap_or_else(|| Page::new(&record.experiment));
+        let suspended = (record.state == State::Running).then(|| self.suspended(name)).flatten();
+        Ok(Standing { record, page, suspended })
+    }
+
+    /// What a person should look at now.
+    pub fn alerts(&self) -> Vec<Alert> {
+        const LASTS: reprieve_core::time::Millis = reprieve_core::time::Millis::from_secs(86_400);
+        let now = self.now();
+        let alert = |standing: Standing| {
+            let name = &standing.record.experiment.name;
+            if let Some(why) = standing.suspended {
+                let message = format!("experiment {name} is suspended: {why}");
+                return Some(Alert { code: SUSPENDED, message });
+            }
+            match (&standing.record.state, standing.page.breach) {
+                (State::Aborted(act), Some(breach)) if act.at.age(now) < LASTS => {
+                    let message = format!("experiment {name} was aborted by a guardrail: {breach}");
+                    Some(Alert { code: ABORTED, message })
+                }
+                _ => None,
+            }
+        };
+        self.list().into_iter().filter_map(alert).collect()
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.0.parts.clock.now()
+    }
+
+    fn know(&self, record: Record, page: Option<Page>) {
+        let name = record.experiment.name.clone();
+        self.0.known.write().insert(name, Known { record, page });
+        self.pin();
+    }
+
+    /// What is tried stays on the shelf.
+    fn pin(&self) {
+        let known = self.0.known.read();
+        let tried = known.values().filter(|known| !known.record.state.is_over());
+        let components = tried.filter_map(|known| known.record.experiment.candidate.component);
+        self.0.parts.policies.pin(components.collect());
+    }
+
+    fn has_room_for(&self, experiment: &Experiment) -> Result<(), ExperimentFailure> {
+        let known = self.0.known.read();
+        if known.contains_key(&experiment.name) {
+            return Err(ExperimentFailure::NameTaken(experiment.name.clone()));
+        }
+        let running = known.values().filter(|known| known.record.state == State::Running);
+        let running: Vec<_> = running.map(|known| &known.record.experiment).collect();
+        if running.len() >= MAX_RUNNING {
+            return Err(ExperimentFailure::TooMany { limit: MAX_RUNNING });
+        }
+        match running.into_iter().find(|other| !other.target.excludes(&experiment.target)) {
+            Some(other) => Err(ExperimentFailure::Overlaps { running: other.name.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// The candidate's own component, if it has one.
+    async fn candidate(
+        &self,
+        experiment: &Experiment,
+    ) -> Result<Option<Arc<Policy>>, ExperimentFailure> {
+        match experiment.candidate.component {
+            Some(component) => Ok(Some(self.0.parts.policies.candidate(component).await?)),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether the candidate takes everybody's settings. Changes nothing.
+    async fn rehearse(
+        &self,
+        experiment: &Experiment,
+        policy: Option<Arc<Policy>>,
+    ) -> Result<(), ExperimentFailure> {
+        let (current, experiment) = (Arc::clone(&self.0.parts.current), experiment.clone());
+        let tried = tokio::task::spawn_blocking(move || {
+            let trial = Trial::new(Arc::new(experiment), policy, &current.snapshot());
+            trial.candidate().map(drop).map_err(str::to_owned)
+        });
+        let tried = tried.await.unwrap_or_else(|_ended| Err("the host is stopping".to_owned()));
+        tried.map_err(|why| ExperimentFailure::Candidate { why })
+    }
+
+    /// From the next decision on it is tried.
+    async fn begin(&self, experiment: &Experiment, policy: Option<Arc<Policy>>, page: Page) {
+        let (observer, experiment) =
+            (Arc::clone(&self.0.parts.observer), Arc::new(experiment.clone()));
+        self.set_trials(move |control, trials| {
+            let trial = Trial::new(experiment, policy, control);
+            observer.open(trial.clone(), page);
+            trials.iter().cloned().chain([trial]).collect()
+        })
+        .await;
+    }
+
+    async fn set_trials(
+        &self,
+        next: impl FnOnce(&Arc<Generation>, &[Trial]) -> Vec<Trial> + Send + 'static,
+    ) {
+        let current = Arc::clone(&self.0.parts.current);
+        let set = tokio::task::spawn_blocking(move || current.set_trials(next));
+        if set.await.is_ok() {
+            self.0.parts.supervisor.all_silence_limits_changed();
+        }
+    }
+
+    /// Stops the candidate, and writes down why. If that fails, it stays stopped as
+    /// long as this host runs.
+    async fn end(&self, record: Record, state: State) -> Result<(), ExperimentFailure> {
+        let name = record.experiment.name.clone();
+        let page = self.stop(&name).await.unwrap_or_else(|| Page::new(&record.experiment));
+        let record = Record { state, ..record };
+        self.know(record.clone(), Some(page.clone()));
+        Ok(self.0.parts.store.write(&record, &page).await?)
+    }
+
+    /// Returns what was seen.
+    async fn stop(&self, name: &ExperimentName) -> Option<Page> {
+        let parts = &self.0.parts;
+        for trial in &*parts.current.trials() {
+            if trial.experiment().name == *name {
+                trial.stop();
+            }
+        }
+        let page = parts.observer.close(name);
+        let ended = name.clone();
+        self.set_trials(move |_, trials| {
+            let others = trials.iter().filter(|trial| trial.experiment().name != ended);
+            others.cloned().collect()
+        })
+        .await;
+        page.or_else(|| self.0.known.read().get(name)?.page.clone())
+    }
+
+    /// A guardrail was broken.
+    async fn abort_for(&self, record: &Record, page: Page) {
+        let name = record.experiment.name.clone();
+        let Some(breach) = page.breach else { return };
+        let why = breach.to_string();
+        tracing::error!(experiment = %name, guardrail = breach.guardrail.as_str(), why,
+            "experiment aborted by a guardrail: the control judges alone");
+        let act = Act { at: self.now(), by: "guardrail".to_owned(), why };
+        let seen = self.stop(&name).await.filter(|seen| seen.breach.is_some()).unwrap_or(page);
+        let record = Record { state: State::Aborted(act), ..record.clone() };
+        self.know(record.clone(), Some(seen.clone()));
+        if let Err(fault) = self.0.parts.store.write(&record, &seen).await {
+            tracing::error!(experiment = %name, %fault, "that it was aborted could not be written down");
+        }
+    }
+
+    fn running(&self, name: &ExperimentName) -> Result<Record, ExperimentFailure> {
+        let known = self.0.known.read().get(name).cloned();
+        let record = known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?.record;
+        match &record.state {
+            State::Running => Ok(record),
+            other => {
+                let (name, state) = (name.clone(), other.as_str());
+                Err(ExperimentFailure::NotRunning { name, state })
+            }
+        }
+    }
+
+    fn suspended(&self, name: &ExperimentName) -> Option<String> {
+        let trials = self.0.parts.current.trials();
+        match trials.iter().find(|trial| trial.experiment().name == *name) {
+            Some(trial) => trial.candidate().err().map(str::to_owned),
+            None => Some("its component cannot be loaded; the log says why".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! What the supervisor tells of, experiment by experiment.
+//!
+//! Costs a host without experiments one atomic for each event. What the arm that
+//! does not act would have judged is found out off the judgements' way: see
+//! [`beside`](super::beside).
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use parking_lot::{Mutex, RwLock};
+use reprieve_core::{
+    decision::{Decision, Outcome},
+    evidence::Answer,
+    experiment::{Arm, Breach, Experiment, Tally},
+    ids::{DecisionId, ExperimentName, LifeId, TenantId, WorkspaceId},
+    judgement::{Attempt, Call, Verdict},
+    ports::Witness,
+    time::{Millis, UnixMillis},
+};
+use reprieve_runtime::{Generation, StoodIn, Trial, Tried, Who};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::beside::{Beside, Order};
+
+/// The newest disagreements of an experiment that are kept one by one.
+pub const MAX_DISAGREEMENTS: usize = 200;
+/// Kinds of disagreement that are counted apart; the rest counts as one more.
+const MAX_KINDS: usize = 64;
+/// A chain of looks that nobody went on with for so long has ended.
+const CHAIN_ENDS_AFTER: Millis = Millis::from_secs(60);
+/// What verdicts are called where they are not spelled out.
+const OTHERS: &str = "_other";
+
+/// The book of everything that the experiments of this host see.
+#[derive(Debug, Default)]
+pub struct Observer {
+    books: RwLock<HashMap<ExperimentName, Arc<Book>>>,
+    open_books: AtomicUsize,
+    members: Mutex<HashMap<WorkspaceId, Member>>,
+    beside: Beside,
+    breached: Notify,
+}
+
+/// What is on record of one experiment that runs.
+#[derive(Debug)]
+pub(super) struct Book {
+    trial: Trial,
+    page: Mutex<Page>,
+    /// Something is not on disk yet.
+    changed: AtomicBool,
+}
+
+/// What goes to disk of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    pub tally: Tally,
+    /// The newest first.
+    pub disagreements: VecDeque<Disagreement>,
+    pub kinds: BTreeMap<String, u64>,
+    /// The guardrail that was broken.
+    pub breach: Option<Breach>,
+}
+
+/// The arms judged the same evidence in two ways.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Disagreement {
+    /// Of the arm that acts; its evidence explains both.
+    pub decision: DecisionId,
+    pub at: UnixMillis,
+    pub workspace: WorkspaceId,
+    pub tenant: TenantId,
+    /// Verdict and reason: "busy settle-window".
+    pub control: String,
+    pub candidate: String,
+}
+
+/// A workspace that takes part.
+#[derive(Clone, Debug)]
+struct Member {
+    experiment: ExperimentName,
+    acts: Arm,
+    /// The life that was ruled dead by who acts, and when.
+    dead: Option<(LifeId, UnixMillis)>,
+    /// The looks of the arm that does not act.
+    chain: Option<Chain>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Chain {
+    first: UnixMillis,
+    newest: UnixMillis,
+    looks: u32,
+}
+
+/// What the other arm judged, from the same evidence.
+pub(super) struct Judged {
+    pub(super) outcome: Outcome,
+    pub(super) failed: bool,
+}
+
+impl Page {
+    pub(super) fn new(experiment: &Experiment) -> Self {
+        Self {
+            tally: Tally::new(experiment.mode, experiment.guardrails),
+            disagreements: VecDeque::new(),
+            kinds: BTreeMap::new(),
+            breach: None,
+        }
+    }
+}
+
+impl Book {
+    pub(super) fn page(&self) -> Page {
+        self.page.lock().clone()
+    }
+
+    pub(super) const fn trial(&self) -> &Trial {
+        &self.trial
+    }
+
+    /// The page, if it is to be written down.
+    pub(super) fn take_changed(&self) -> Option<Page> {
+        self.changed.swap(false, Ordering::AcqRel).then(|| self.page())
+    }
+
+    fn write<T>(&self, breached: &Notify, write: impl FnOnce(&mut Page) -> T) -> T {
+        let mut page = self.page.lock();
+        let written = write(&mut page);
+        self.changed.store(true, Ordering::Release);
+        if page.breach.is_none()
+            && let Some(breach) = page.tally.breach()
+        {
+            // From the next decision on; that it is so is written down by who is
+            // told here.
+            self.trial.stop();
+            page.breach = Some(breach);
+            breached.notify_one();
+        }
+        written
+    }
+}
+
+impl Observer {
+    pub(super) fn open(&self, trial: Trial, page: Page) {
+        let name = trial.experiment().name.clone();
+        let book = Book { trial, page: Mutex::new(page), changed: AtomicBool::new(true) };
+        let mut books = self.books.write();
+        books.insert(name, Arc::new(book));
+        self.open_books.store(books.len(), Ordering::Release);
+    }
+
+    /// Nothing is written to it any more. Returns what stands there.
+    pub(super) fn close(&self, name: &ExperimentName) -> Option<Page> {
+        let mut books = self.books.write();
+        let closed = books.remove(name);
+        self.open_books.store(books.len(), Ordering::Release);
+        drop(books);
+        self.members.lock().retain(|_, member| member.experiment != *name);
+        closed.map(|book| book.page())
+    }
+
+    pub(super) fn book(&self, name: &ExperimentName) -> Option<Arc<Book>> {
+        self.books.read().get(name).cloned()
+    }
+
+    pub(super) fn books(&self) -> Vec<Arc<Book>> {
+        self.books.read().values().cloned().collect()
+    }
+
+    /// Some guardrail was broken since this returned last.
+    pub(super) async fn breached(&self) {
+        self.breached.notified().await;
+    }
+
+    /// So many workspaces take part in each arm.
+    pub(super) fn pass(&self, book: &Book, workspaces: [usize; 2], now: UnixMillis) {
+        book.write(&self.breached, |page| page.tally.pass(workspaces, now));
+    }
+
+    /// A decision was part of an experiment. `failed`: the policy that decided gave
+    /// no usable answer.
+    pub(crate) fn decided(
+        self: &Arc<Self>,
+        tried: &Tried,
+        decision: &Decision,
+        failed: bool,
+        witness: &Arc<dyn Witness>,
+    ) {
+        let Call::Judge { attempt, .. } = decision.call else { return };
+        let Some(book) = self.book(&tried.experiment.name) else { return };
+        let (workspace, life, now) = (&decision.workspace, decision.life, decision.at);
+        // Who decided, in whosever place.
+        let by = match tried.stood_in {
+            Some(_) => Arm::Control,
+            None => tried.acts,
+        };
+        let is_dead = decision.outcome.verdict() == Verdict::Dead;
+        let is_alive = decision.outcome.verdict() == Verdict::Alive;
+        let recovered = self.noted(tried, decision, is_dead, is_alive);
+        book.write(&self.breached, |page| {
+            let tally = &mut page.tally;
+            tally.judged(by, failed);
+            if tried.stood_in == Some(StoodIn::Failed) {
+                tally.judged(Arm::Candidate, true);
+            }
+            if is_dead {
+                tally.dead(by, tried.acts, workspace, life, time_to_detect(decision, attempt), now);
+            }
+            if let Some(took) = recovered {
+                tally.recovered(tried.acts, took);
+            }
+        });
+        if let Some(other) = &tried.other {
+            self.judge_beside(&book, tried.acts, other, decision, witness);
+        }
+    }
+
+    /// Keeps in mind who takes part. Returns how long a recovery took that this
+    /// decision ends.
+    fn noted(
+        &self,
+        tried: &Tried,
+        decision: &Decision,
+        is_dead: bool,
+        is_alive: bool,
+    ) -> Option<Millis> {
+        let mut members = self.members.lock();
+        let member = members.entry(decision.workspace.clone()).or_insert_with(|| Member {
+            experiment: tried.experiment.name.clone(),
+            acts: tried.acts,
+            dead: None,
+            chain: None,
+        });
+        if is_dead && member.dead.is_none_or(|(life, _)| life != decision.life) {
+            member.dead = Some((decision.life, decision.at));
+        }
+        if is_alive { member.recovers(decision.life, decision.at) } else { None }
+    }
+
+    fn judge_beside(
+        self: &Arc<Self>,
+        book: &Arc<Book>,
+        acts: Arm,
+        other: &Arc<Generation>,
+        decision: &Decision,
+        witness: &Arc<dyn Witness>,
+    ) {
+        let Call::Judge { trigger, .. } = decision.call else { return };
+        let attempt = self.look_beside(&decision.workspace, decision.at);
+        let order = Order {
+            observer: Arc::downgrade(self),
+            book: Arc::clone(book),
+            arm: acts.other(),
+            generation: Arc::clone(other),
+            who: Who { tenant: decision.tenant.clone(), workspace: decision.workspace.clone() },
+            call: Call::Judge { trigger, attempt },
+            decision: decision.id.clone(),
+            at: decision.at,
+            life: decision.life,
+            evidence: decision.evidence.clone(),
+            outcome: decision.outcome.clone(),
+            witness: Arc::clone(witness),
+        };
+        if !self.beside.put(order) {
+            self.dropped(book);
+        }
+    }
+
+    /// Which of its looks the next one is for the arm that does not act.
+    fn look_beside(&self, workspace: &WorkspaceId, now: UnixMillis) -> Attempt {
+        let members = self.members.lock();
+        let chain = members.get(workspace).and_then(|member| member.chain);
+        let chain = chain.filter(|chain| chain.newest.age(now) <= CHAIN_ENDS_AFTER);
+        let (number, first) = chain.map_or((0, now), |chain| (chain.looks, chain.first));
+        Attempt { number, since_first: first.age(now) }
+    }
+
+    pub(super) fn dropped(&self, book: &Book) {
+        book.write(&self.breached, |page| page.tally.dropped += 1);
+    }
+
+    /// The other arm has judged, or could not from that evidence (`None`).
+    pub(super) fn judged_beside(&self, order: &Order, judged: Option<Judged>) {
+        let Some(Judged { outcome, failed }) = judged else {
+            order.book.write(&self.breached, |page| page.tally.missing += 1);
+            return;
+        };
+        let verdict = outcome.verdict();
+        self.went_on(order, matches!(verdict, Verdict::Recheck(_)));
+        let acts = order.arm.other();
+        order.book.write(&self.breached, |page| {
+            page.tally.judged(order.arm, failed);
+            if failed {
+                return;
+            }
+            let agree = is_same_kind(verdict, order.outcome.verdict());
+            page.tally.compared_both(agree);
+            if verdict == Verdict::Dead {
+                let Call::Judge { attempt, .. } = order.call else { return };
+                let took = detected(&order.evidence, attempt);
+                let (workspace, life) = (&order.who.workspace, order.life);
+                page.tally.dead(order.arm, acts, workspace, life, took, order.at);
+            }
+            if !agree {
+                page.disagree(order, &outcome);
+            }
+        });
+    }
+
+    fn went_on(&self, order: &Order, goes_on: bool) {
+        let mut members = self.members.lock();
+        let Some(member) = members.get_mut(&order.who.workspace) else { return };
+        let Call::Judge { attempt, .. } = order.call else { return };
+        member.chain = goes_on.then(|| Chain {
+            first: member
+                .chain
+                .filter(|_| attempt.number > 0)
+                .map_or(order.at, |chain| chain.first),
+            newest: order.at,
+            looks: attempt.number + 1,
+        });
+    }
+
+    /// A life gave a sign.
+    pub(crate) fn sign_of_life(&self, workspace: &WorkspaceId, life: LifeId, now: UnixMillis) {
+        if self.open_books.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let (experiment, acts, recovered) = {
+            let mut members = self.members.lock();
+            let Some(member) = members.get_mut(workspace) else { return };
+            let recovered = member.recovers(life, now);
+            (member.experiment.clone(), member.acts, recovered)
+        };
+        let Some(book) = self.book(&experiment) else { return };
+        book.write(&self.breached, |page| {
+            page.tally.sign_of_life(workspace, life, now);
+            if let Some(took) = recovered {
+                page.tally.recovered(acts, took);
+            }
+        });
+    }
+
+    /// A restart begins that a DEAD verdict asked for.
+    pub(crate) fn restarted(&self, workspace: &WorkspaceId, now: UnixMillis) {
+        self.of_member(workspace, |tally, arm| tally.restarted(arm, workspace, now));
+    }
+
+    pub(crate) fn queued(&self, workspace: &WorkspaceId) {
+        self.of_member(workspace, Tally::queued);
+    }
+
+    pub(crate) fn lost(&self, workspace: &WorkspaceId) {
+        self.of_member(workspace, Tally::lost);
+    }
+
+    fn of_member(&self, workspace: &WorkspaceId, note: impl FnOnce(&mut Tally, Arm)) {
+        if self.open_books.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let member = self.members.lock().get(workspace).cloned();
+        let Some(Member { experiment, acts, .. }) = member else { return };
+        let Some(book) = self.book(&experiment) else { return };
+        book.write(&self.breached, |page| note(&mut page.tally, acts));
+    }
+}
+
+impl Member {
+    /// A life after the one that was ruled dead is alive.
+    fn recovers(&mut self, life: LifeId, now: UnixMillis) -> Option<Millis> {
+        let (_, at) = self.dead.take_if(|(dead, _)| *dead < life)?;
+        Some(at.age(now))
+    }
+}
+
+impl Page {
+    fn disagree(&mut self, order: &Order, other: &Outcome) {
+        let (acting, other) = (told(&order.outcome), told(other));
+        let (control, candidate) = match order.arm {
+            Arm::Candidate => (acting, other),
+            Arm::Control => (other, acting),
+        };
+        let mut kind = format!("{control} / {candidate}");
+        if !self.kinds.contains_key(&kind) && self.kinds.len() >= MAX_KINDS {
+            OTHERS.clone_into(&mut kind);
+        }
+        *self.kinds.entry(kind).or_default() += 1;
+        self.disagreements.truncate(MAX_DISAGREEMENTS - 1);
+        self.disagreements.push_front(Disagreement {
+            decision: order.decision.clone(),
+            at: order.at,
+            workspace: order.who.workspace.clone(),
+            tenant: order.who.tenant.clone(),
+            control,
+            candidate,
+        });
+    }
+}
+
+fn told(outcome: &Outcome) -> String {
+    format!("{} {}", crate::supervisor::verdict_name(outcome.verdict()), outcome.reason_code())
+}
+
+const fn is_same_kind(one: Verdict, other: Verdict) -> bool {
+    matches!(
+        (one, other),
+        (Verdict::Alive, Verdict::Alive)
+            | (Verdict::Busy(_), Verdict::Busy(_))
+            | (Verdict::Recheck(_), Verdict::Recheck(_))
+            | (Verdict::Dead, Verdict::Dead)
+    )
+}
+
+fn time_to_detect(decision: &Decision, attempt: Attempt) -> Millis {
+    detected(&decision.evidence, attempt)
+}
+
+/// From the end that the runtime reports, or else from the first look.
+fn detected(evidence: &[reprieve_core::evidence::Exchange], attempt: Attempt) -> Millis {
+    let ended = evidence.iter().find_map(|exchange| match &exchange.answer {
+        Answer::Look(Ok(sighting)) => sighting.ended,
+        _ => None,
+    });
+    ended.map_or(attempt.since_first, |ended| ended.max(attempt.since_first))
+}
