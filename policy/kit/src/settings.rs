@@ -118,12 +118,12 @@ macro_rules! settings {
 
         const _: () = {
             use $crate::settings::{
-                AtMost, Described, Problems, Setting, Unit, defaults, read, schema,
+                AtMost, Described, Problems, Setting, defaults, read, schema,
             };
 
             const SETTINGS: &[Setting] = &[$(Setting::new(
                 stringify!($field),
-                <$type as Unit>::KIND,
+                <$type as $crate::settings::Unit>::KIND,
                 concat!($default),
                 [
                     concat!($($least)?),
@@ -154,14 +154,14 @@ macro_rules! settings {
                         return Err(problems);
                     }
                     let [$($field),*] = raw;
-                    Ok(Self { $($field: Unit::from_raw($field)),* })
+                    Ok(Self { $($field: $crate::settings::Unit::from_raw($field)),* })
                 }
             }
 
             impl Default for $name {
                 fn default() -> Self {
                     let [$($field),*] = DEFAULTS;
-                    Self { $($field: Unit::from_raw($field)),* }
+                    Self { $($field: $crate::settings::Unit::from_raw($field)),* }
                 }
             }
         };
