@@ -17,6 +17,7 @@ use reprieve_runtime::Current;
 use reprieve_server::{
     clock::HostClock,
     config::Config,
+    experiments::Observer,
     proxy::fleet::{Fleet, Heartbeat, Registration, ReportRefused},
     settings::{LiveSettings, SettingsParts, files::FileSettings},
     store::{AllApplied, Store, StoreOptions},
@@ -66,6 +67,7 @@ pub struct Stage {
     pub supervisor: Supervisor,
     pub current: Arc<Current>,
     pub settings: LiveSettings,
+    pub observer: Arc<Observer>,
     pub runtime: Arc<FakeRuntime>,
     pub courier: Arc<FakeCourier>,
     pub store: Store,
@@ -96,6 +98,7 @@ impl Stage {
         let (runtime, events) =
             FakeRuntime::new(Arc::clone(&clock), options.boot, options.reports_ends);
         let courier = FakeCourier::new(Arc::clone(&runtime));
+        let observer = Arc::<Observer>::default();
         let ports = Ports {
             clock: Arc::clone(&clock),
             probe: runtime.clone(),
@@ -107,7 +110,7 @@ impl Stage {
             decisions: store.decisions.clone(),
             records: store.workspaces.clone(),
             courier: courier.clone(),
-            experiments: Arc::default(),
+            experiments: Arc::clone(&observer),
         };
         let (policy, book) = (options.policy, options.settings);
         let made = || Arc::new(Current::new(generation(policy, book)));
@@ -127,6 +130,7 @@ impl Stage {
             supervisor,
             current,
             settings,
+            observer,
             runtime,
             courier,
             store,
