@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::{Condvar, Mutex};
 use reprieve_core::{
     decision::Outcome,
     evidence::Exchange,
@@ -53,15 +54,26 @@ pub(super) struct Order {
 
 /// The thread, begun with the first order. It ends with the host.
 #[derive(Debug, Default)]
-pub(super) struct Beside(OnceLock<Option<SyncSender<Order>>>);
+pub(super) struct Beside {
+    orders: OnceLock<Option<SyncSender<Order>>>,
+    under_way: Arc<UnderWay>,
+}
+
+/// Orders that were taken on and are not done.
+#[derive(Debug, Default)]
+struct UnderWay {
+    count: Mutex<usize>,
+    fewer: Condvar,
+}
 
 impl Beside {
     /// Whether it is taken on.
     pub(super) fn put(&self, order: Order) -> bool {
-        let orders = self.0.get_or_init(|| {
+        let orders = self.orders.get_or_init(|| {
             let (orders, received) = sync_channel(MAX_WAITING);
+            let under_way = Arc::clone(&self.under_way);
             let thread = std::thread::Builder::new().name("experiments".to_owned());
-            match thread.spawn(move || work(&received)) {
+            match thread.spawn(move || work(&received, &under_way)) {
                 Ok(_runs) => Some(orders),
                 Err(error) => {
                     tracing::error!(%error, "no thread for experiments: nothing is judged beside");
@@ -69,22 +81,42 @@ impl Beside {
                 }
             }
         });
-        orders.as_ref().is_some_and(|orders| orders.try_send(order).is_ok())
+        let Some(orders) = orders else { return false };
+        *self.under_way.count.lock() += 1;
+        let taken = orders.try_send(order).is_ok();
+        if !taken {
+            self.under_way.ends();
+        }
+        taken
+    }
+
+    /// Blocks until everything that was taken on is done.
+    pub(super) fn wait(&self) {
+        let mut count = self.under_way.count.lock();
+        self.under_way.fewer.wait_while(&mut count, |count| *count > 0);
     }
 }
 
-fn work(orders: &Receiver<Order>) {
+impl UnderWay {
+    fn ends(&self) {
+        *self.count.lock() -= 1;
+        self.fewer.notify_all();
+    }
+}
+
+fn work(orders: &Receiver<Order>, under_way: &UnderWay) {
     let mut budget = Budget::new();
     while let Ok(order) = orders.recv() {
         let Some(observer) = order.observer.upgrade() else { return };
-        if !budget.has_some() {
+        if budget.has_some() {
+            let began = Instant::now();
+            let judged = judge(&order);
+            budget.took(began.elapsed());
+            observer.judged_beside(&order, judged);
+        } else {
             observer.dropped(&order.book);
-            continue;
         }
-        let began = Instant::now();
-        let judged = judge(&order);
-        budget.took(began.elapsed());
-        observer.judged_beside(&order, judged);
+        under_way.ends();
     }
 }
 

@@ -178,6 +178,11 @@ impl Observer {
         self.breached.notified().await;
     }
 
+    /// Blocks until everything that is to be judged beside is judged, or dropped.
+    pub fn wait_for_beside(&self) {
+        self.beside.wait();
+    }
+
     /// So many workspaces take part in each arm.
     pub(super) fn pass(&self, book: &Book, workspaces: [usize; 2], now: UnixMillis) {
         book.write(&self.breached, |page| page.tally.pass(workspaces, now));
