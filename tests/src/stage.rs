@@ -17,6 +17,8 @@ use reprieve_runtime::Current;
 use reprieve_server::{
     clock::HostClock,
     config::Config,
+    experiments::{ExperimentParts, Experiments, Observer},
+    policies::Policies,
     proxy::fleet::{Fleet, Heartbeat, Registration, ReportRefused},
     settings::{LiveSettings, SettingsParts, files::FileSettings},
     store::{AllApplied, Store, StoreOptions},
@@ -68,6 +70,7 @@ pub struct Stage {
     pub settings: LiveSettings,
     pub runtime: Arc<FakeRuntime>,
     pub courier: Arc<FakeCourier>,
+    pub observer: Arc<Observer>,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     beat_every: Duration,
@@ -96,6 +99,7 @@ impl Stage {
         let (runtime, events) =
             FakeRuntime::new(Arc::clone(&clock), options.boot, options.reports_ends);
         let courier = FakeCourier::new(Arc::clone(&runtime));
+        let observer = Arc::<Observer>::default();
         let ports = Ports {
             clock: Arc::clone(&clock),
             probe: runtime.clone(),
@@ -107,7 +111,7 @@ impl Stage {
             decisions: store.decisions.clone(),
             records: store.workspaces.clone(),
             courier: courier.clone(),
-            experiments: Arc::default(),
+            experiments: Arc::clone(&observer),
         };
         let (policy, book) = (options.policy, options.settings);
         let made = || Arc::new(Current::new(generation(policy, book)));
@@ -129,6 +133,7 @@ impl Stage {
             settings,
             runtime,
             courier,
+            observer,
             store,
             clock,
             beat_every: options.beat_every,
@@ -147,6 +152,20 @@ impl Stage {
             stage.keep_beating(number);
         }
         stage
+    }
+
+    /// Experiments on its fleet, with candidates that are kept there.
+    pub async fn experiments(&self, policies: &Policies) -> Experiments {
+        let parts = ExperimentParts {
+            current: Arc::clone(&self.current),
+            policies: policies.clone(),
+            settings: self.settings.clone(),
+            supervisor: self.supervisor.clone(),
+            observer: Arc::clone(&self.observer),
+            store: Arc::clone(&self.store.experiments),
+            clock: Arc::clone(&self.clock),
+        };
+        Experiments::open(parts).await.expect("none is on record")
     }
 
     /// Beats as long as the workspace is up. Workspaces do not beat in step.
