@@ -12,6 +12,7 @@ mod client;
 mod connection;
 mod context;
 mod decisions;
+mod experiment;
 mod explain;
 mod follow;
 mod logging;
@@ -60,6 +61,7 @@ Examples:
   reprieve check --config reprieve.toml
   reprieve policy inspect ./my-policy.wasm
   reprieve policy load ./my-policy.wasm
+  reprieve experiment start ./faster.toml
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -80,6 +82,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Policy(policy::PolicyArgs),
+    Experiment(experiment::ExperimentArgs),
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
@@ -127,6 +130,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
         Command::Policy(args) => block_on(policy::policy(&args)),
+        Command::Experiment(args) => block_on(experiment::experiment(&args)),
         Command::Decisions(args) => block_on(decisions::decisions(&args)),
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),
