@@ -12,7 +12,6 @@ use reprieve_core::{
 };
 use reprieve_server::{
     admin::{self, AdminLimits, AdminParts},
-    experiments::Experiments,
     policies::Policies,
     store::TokenRecord,
 };
@@ -30,7 +29,6 @@ pub(crate) const TENANT: &str = "acme";
 
 pub(crate) struct Desk {
     pub(crate) stage: Stage,
-    pub(crate) experiments: Experiments,
     /// The host's state, as far as it is not in memory.
     pub(crate) folder: TempDir,
     router: Router,
@@ -80,14 +78,14 @@ impl Desk {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
             policies,
-            experiments: experiments.clone(),
+            experiments,
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: HOSTS_OWN.to_owned(),
             limits,
             stop: CancellationToken::new(),
         });
-        Self { stage, experiments, folder, router }
+        Self { stage, folder, router }
     }
 
     /// A token of that role, for these tenants; none: for all.

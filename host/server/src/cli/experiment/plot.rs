@@ -7,12 +7,14 @@ use std::fmt::Write as _;
 use super::{page::escaped, prose};
 use crate::experiments::{ArmReport, GuardrailReport, IntervalReport};
 
-const WIDTH: f64 = 640.0;
-/// Left of the axis stands what a line is about.
-const AXIS: f64 = 130.0;
-/// Right of the plot stands the figure.
-const PLOT: f64 = 330.0;
-const LINE: f64 = 34.0;
+/// As wide as a telephone: texts are as large there as beside the plot.
+const WIDTH: f64 = 360.0;
+/// Each line is a text, and what it says as a drawing below it.
+const LINE: f64 = 46.0;
+const TEXT_AT: f64 = 15.0;
+const DRAWN_AT: f64 = 30.0;
+/// Room for a dot at either end.
+const EDGE: f64 = 7.0;
 
 /// A figure of both arms, with its interval of confidence.
 pub(super) fn intervals(
@@ -30,19 +32,16 @@ pub(super) fn intervals(
     let mut drawn = String::new();
     for (index, (arm, of)) in known.iter().enumerate() {
         let text = prose::interval(*of, figure);
-        let y = LINE * (index as f64 + 0.5);
-        let x = |value: f64| AXIS + PLOT * (value / largest).clamp(0.0, 1.0);
+        let (label, y) = (LINE * index as f64 + TEXT_AT, LINE * index as f64 + DRAWN_AT);
         let _ = write!(
             drawn,
-            "<g class=\"{arm}\"><text x=\"0\" y=\"{label}\">{arm}</text>\
-             <line x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y}\" y2=\"{y}\"/>\
-             <circle cx=\"{value:.1}\" cy=\"{y}\" r=\"6\"/>\
-             <text x=\"{right}\" y=\"{label}\">{text}</text></g>",
-            low = x(of.low),
-            high = x(of.high),
-            value = x(of.value),
-            label = y + 5.0,
-            right = AXIS + PLOT + 14.0,
+            "<g class=\"{arm}\">{}<line x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y}\" \
+             y2=\"{y}\"/><circle cx=\"{value:.1}\" cy=\"{y}\" r=\"6\"/></g>",
+            texts(arm, &text, label),
+            arm = escaped(arm),
+            low = at(of.low / largest),
+            high = at(of.high / largest),
+            value = at(of.value / largest),
         );
         told.push(format!("{arm} {text}"));
     }
@@ -55,9 +54,10 @@ pub(super) fn evidence(guardrails: &[GuardrailReport], threshold: f64) -> String
     let mut drawn = String::new();
     // Up to a little beyond what aborts; what is beyond that is broken in any case.
     let most = threshold.max(1.0).log10() * 1.25 + 0.01;
-    let x = |value: f64| AXIS + PLOT * (value.max(1.0).log10() / most).clamp(0.005, 1.0);
+    let along = |value: f64| at(value.max(1.0).log10() / most);
+    let limit = along(threshold);
     for (index, rail) in guardrails.iter().enumerate() {
-        let y = LINE * (index as f64 + 0.5);
+        let (label, y) = (LINE * index as f64 + TEXT_AT, LINE * index as f64 + DRAWN_AT);
         let state = if rail.broken { "broken" } else { "holds" };
         let text = format!(
             "{} ({} to {})",
@@ -67,23 +67,17 @@ pub(super) fn evidence(guardrails: &[GuardrailReport], threshold: f64) -> String
         );
         let _ = write!(
             drawn,
-            "<g class=\"{state}\"><text x=\"0\" y=\"{label}\">{name}</text>\
-             <rect x=\"{AXIS}\" y=\"{top}\" width=\"{width:.1}\" height=\"14\"/>\
-             <text x=\"{right}\" y=\"{label}\">{text}</text></g>",
-            label = y + 5.0,
-            name = escaped(&rail.guardrail),
-            top = y - 7.0,
-            width = x(rail.evidence) - AXIS,
-            right = AXIS + PLOT + 14.0,
+            "<g class=\"{state}\">{}<rect x=\"{EDGE}\" y=\"{top}\" width=\"{width:.1}\" \
+             height=\"10\"/></g><line class=\"limit\" x1=\"{limit:.1}\" x2=\"{limit:.1}\" \
+             y1=\"{above}\" y2=\"{below}\"/>",
+            texts(&rail.guardrail, &text, label),
+            top = y - 5.0,
+            width = (along(rail.evidence) - EDGE).max(2.0),
+            above = y - 9.0,
+            below = y + 9.0,
         );
         told.push(format!("{} {text}, {state}", rail.guardrail));
     }
-    let _ = write!(
-        drawn,
-        "<line class=\"limit\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"0\" y2=\"{bottom}\"/>",
-        at = x(threshold),
-        bottom = LINE * guardrails.len() as f64,
-    );
     let title = format!(
         "Evidence against the candidate: events of the candidate to the control's; aborts at {}",
         prose::evidence(threshold)
@@ -91,12 +85,25 @@ pub(super) fn evidence(guardrails: &[GuardrailReport], threshold: f64) -> String
     framed(&title, &told.join("; "), guardrails.len(), &drawn)
 }
 
+/// Where a part of the whole lies, 0 to 1.
+fn at(part: f64) -> f64 {
+    EDGE + (WIDTH - 2.0 * EDGE) * part.clamp(0.0, 1.0)
+}
+
+fn texts(name: &str, figure: &str, y: f64) -> String {
+    format!(
+        "<text x=\"0\" y=\"{y}\">{}</text>\
+         <text class=\"figure\" x=\"{WIDTH}\" y=\"{y}\">{}</text>",
+        escaped(name),
+        escaped(figure)
+    )
+}
+
 fn framed(title: &str, told: &str, lines: usize, drawn: &str) -> String {
-    let height = LINE * lines as f64 + 4.0;
+    let height = LINE * lines as f64;
     format!(
         "<figure><figcaption>{title}</figcaption><svg viewBox=\"0 0 {WIDTH} {height}\" \
-         role=\"img\" aria-label=\"{}\"><line class=\"axis\" x1=\"{AXIS}\" x2=\"{AXIS}\" y1=\"0\" \
-         y2=\"{height}\"/>{drawn}</svg></figure>",
+         role=\"img\" aria-label=\"{}\">{drawn}</svg></figure>",
         escaped(&format!("{title}: {told}")),
     )
 }

@@ -165,17 +165,17 @@ fn guardrails(report: &ExperimentReport) -> String {
         .map(|rail| {
             [
                 rail.guardrail.clone(),
+                if rail.broken { "broken" } else { "holds" }.to_owned(),
                 rail.control_events.to_string(),
                 rail.candidate_events.to_string(),
                 evidence(rail.evidence),
-                if rail.broken { "broken" } else { "holds" }.to_owned(),
             ]
         })
         .collect();
-    let headings = ["guardrail", "control", "candidate", "evidence", ""];
+    let headings = ["guardrail", "state", "control", "candidate", "evidence"];
     table::print(headings, &rows, |column, cell| match (column, cell) {
-        (4, "broken") => Some(BAD),
-        (4, _) => Some(GOOD),
+        (1, "broken") => Some(BAD),
+        (1, _) => Some(GOOD),
         _ => None,
     }) + &format!("The candidate is aborted at evidence {}.\n", evidence(report.threshold))
 }
@@ -209,7 +209,7 @@ fn disagreements(report: &ExperimentReport) -> String {
 /// In a sentence.
 pub(super) fn comparison(report: &ExperimentReport) -> String {
     let comparison = &report.comparison;
-    let part = comparison.disagreed_part.map(|part| format!(" ({})", interval(part, &percent)));
+    let part = comparison.disagreed_part.map(|part| format!(", {}", interval(part, &percent)));
     format!(
         "Of {} judgements that both gave, {} differ in kind{}; {} could not be given from the \
          same evidence, {} were dropped for want of time.",
