@@ -78,7 +78,7 @@ mod tests {
         ] {
             let loop_lag = Millis(lag_ms);
             let eyesight = Eyesight { probes, probe_faults, loop_lag, store_faults: 0 };
-            let evidence = FakeEvidence { eyesight, ..FakeEvidence::default() };
+            let evidence = FakeEvidence::default().eyesight(eyesight);
             let panic = at_fault(&Settings::default(), &evidence);
             assert_eq!(panic, expected, "{probe_faults} of {probes}, {lag_ms} ms late");
         }
@@ -90,7 +90,7 @@ mod tests {
             [(0, 0, false), (4, 4, false), (5, 2, false), (5, 3, true), (6, 3, true), (6, 2, false)]
         {
             let fleet = Fleet { workspaces, suspected, restarting: 0 };
-            let evidence = FakeEvidence { fleet, ..FakeEvidence::default() };
+            let evidence = FakeEvidence::default().fleet(fleet);
             let suspect = fleet_is_suspect(&Settings::default(), &evidence);
             assert_eq!(suspect, expected, "{suspected} of {workspaces}");
         }

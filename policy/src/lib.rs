@@ -3,7 +3,8 @@
 //! Everything here is a pure function of its evidence: nothing reads a clock,
 //! keeps a state or can fail. The kit's shell makes it a component.
 //!
-//! - [`Settings`]: what can be tuned, with defaults and ranges
+//! - [`Settings`]: what can be tuned, with defaults and ranges; with the rules, it
+//!   is the policy
 //! - [`Reason`]: every reason that it gives
 //! - `judge`: dead, or not? `signs` weighs what the workspace itself gave,
 //!   `eyes` whether the host can trust what it sees
@@ -11,13 +12,8 @@
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-extern crate alloc;
-
-use alloc::vec::Vec;
-
 use reprieve_policy::{
-    Attempt, Description, Evidence, Judgement, Millis, Policy, Problem, RestartCause, Ruling,
-    Trigger,
+    Attempt, Description, Evidence, Judgement, Millis, Policy, RestartCause, Ruling, Trigger,
 };
 
 mod admit;
@@ -30,25 +26,14 @@ mod signs;
 pub use reason::Reason;
 pub use settings::Settings;
 
-/// The default policy with one set of settings.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DefaultPolicy {
-    settings: Settings,
-}
-
-impl Policy for DefaultPolicy {
+impl Policy for Settings {
     type Reason = Reason;
 
     const DESCRIPTION: Description = Description {
         name: "default",
         version: env!("CARGO_PKG_VERSION"),
         summary: "Restarts what is dead and touches nothing that may live.",
-        settings_schema: include_str!("../settings.schema.json"),
     };
-
-    fn open(settings: &str) -> Result<Self, Vec<Problem>> {
-        Settings::parse(settings).map(|settings| Self { settings })
-    }
 
     fn judge(
         &self,
@@ -56,16 +41,16 @@ impl Policy for DefaultPolicy {
         trigger: Trigger,
         attempt: Attempt,
     ) -> Judgement<Reason> {
-        judge::judge(&self.settings, evidence, trigger, attempt)
+        judge::judge(self, evidence, trigger, attempt)
     }
 
     fn admit(&self, evidence: &impl Evidence, cause: RestartCause) -> Ruling<Reason> {
-        admit::admit(&self.settings, evidence, cause)
+        admit::admit(self, evidence, cause)
     }
 
     fn silence_limit(&self) -> Option<Millis> {
-        Some(self.settings.liveness_ttl)
+        Some(self.liveness_ttl)
     }
 }
 
-reprieve_policy::export!(DefaultPolicy);
+reprieve_policy::export!(Settings);

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use reprieve_default_policy::{DefaultPolicy, Reason};
-use reprieve_policy::{FakeEvidence, Policy as _, Question, Reason as _};
+use reprieve_default_policy::{Reason, Settings};
+use reprieve_policy::{FakeEvidence, FromSettings as _, Policy as _, Question, Reason as _};
 
 #[path = "rows/mod.rs"]
 mod rows;
@@ -16,7 +16,7 @@ use rows::{Expected, Row};
 const FEWEST_ROWS: usize = 60;
 
 fn ruled(row: &Row, evidence: &FakeEvidence) -> (Expected, &'static str) {
-    let policy = DefaultPolicy::open(&row.settings).expect(&row.name);
+    let policy = Settings::open(&row.settings).expect(&row.name);
     match row.call {
         rows::Call::Judge(trigger, attempt) => {
             let judgement = policy.judge(evidence, trigger, attempt);

@@ -2,14 +2,14 @@
 //! may live is touched.
 
 use proptest::{collection, option, prelude::*};
-use reprieve_default_policy::DefaultPolicy;
+use reprieve_default_policy::Settings;
 use reprieve_policy::{
     Admission, Attempt, Beat, Eyesight, FakeEvidence, Fleet, ForwardFailure, Health, Life, Millis,
     Policy as _, ProbeFault, RestartCause, Sighting, Status, StoreFault, Trigger, Verdict,
 };
 
-fn policy() -> DefaultPolicy {
-    DefaultPolicy::default()
+fn policy() -> Settings {
+    Settings::default()
 }
 
 fn verdict(evidence: &FakeEvidence, trigger: Trigger, attempt: Attempt) -> Verdict {

@@ -125,6 +125,11 @@ async fn what_no_policy_needs_is_refused_before_it_is_compiled() {
             "is damaged, or uses WebAssembly features that this host does not run",
         ),
         (
+            "a memory of its own and one that it imports",
+            r#"(component (core module (import "a" "m" (memory 1)) (memory 1)))"#,
+            "is damaged, or uses WebAssembly features that this host does not run",
+        ),
+        (
             "threads",
             "(component (core module (memory 1 2 shared)))",
             "is damaged, or uses WebAssembly features that this host does not run",

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     net::TcpListener,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -76,6 +76,11 @@ impl Program {
         Running(command.stdout(Stdio::null()).kill_on_drop(true).spawn().unwrap())
     }
 
+    /// Where callers connect to.
+    pub fn proxy(&self) -> &str {
+        self.base.trim_start_matches("http://").trim_end_matches("/workspaces")
+    }
+
     /// The operator's listener.
     pub fn admin(&self) -> &str {
         &self.admin
@@ -134,6 +139,18 @@ impl Program {
         self.exchange(request, body).await
     }
 
+    /// Asks the operator's listener what needs no token. None: no host answers.
+    pub async fn health(&self, path: &str) -> Option<(StatusCode, String)> {
+        let request = Request::builder().uri(format!("{}/admin/v1/{path}", self.admin));
+        let exchange = async {
+            let answer = self.http.request(request.body(Full::default()).unwrap()).await.ok()?;
+            let status = answer.status();
+            let body = answer.into_body().collect().await.ok()?.to_bytes();
+            Some((status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        timeout(PATIENCE, exchange).await.expect("an answer or an end within a minute")
+    }
+
     async fn exchange(
         &self,
         request: http::request::Builder,
@@ -186,11 +203,21 @@ impl Running {
         self.0.kill().await.unwrap();
     }
 
-    /// SIGTERM, and it ends well.
-    pub async fn end(mut self) {
+    /// SIGTERM.
+    pub fn tell_to_stop(&self) {
         let pid = Pid::from_raw(self.0.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
-        let status = timeout(PATIENCE, self.0.wait()).await.expect("it ends").unwrap();
+    }
+
+    /// How it ends.
+    pub async fn ended(&mut self) -> ExitStatus {
+        timeout(PATIENCE, self.0.wait()).await.expect("it ends").unwrap()
+    }
+
+    /// SIGTERM, and it ends well.
+    pub async fn end(mut self) {
+        self.tell_to_stop();
+        let status = self.ended().await;
         assert!(status.success(), "{status}");
     }
 }

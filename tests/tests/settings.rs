@@ -120,7 +120,10 @@ async fn a_fleets_change_that_hurts_one_tenant_is_refused_and_names_him() {
     let stage = Stage::set(StageOptions { settings, ..StageOptions::default() }).await;
     let refused = apply(&stage, Layer::Fleet, json!({"recent_heartbeat_max": "40s"})).await;
     let text = refused.unwrap_err().to_string();
-    assert!(text.contains("the settings of tenant acme: recent_heartbeat: 50s is more"), "{text}");
+    assert!(
+        text.contains("the settings of tenant acme: recent_heartbeat: \"50s\" is more"),
+        "{text}"
+    );
     assert_eq!(stage.settings.version(&Layer::Fleet), ChangeNumber(0));
 }
 

@@ -1,11 +1,17 @@
 //! Builds the policy components: `cargo xtask policies [--check]`.
 //!
-//! Each policy crate becomes a core module for wasm32-unknown-unknown and then a
+//! Each policy becomes a core module for wasm32-unknown-unknown and then a
 //! component. The bytes depend on the sources, the compiler and wit-component
 //! alone, not on the folder or the home of cargo; so the built components are
 //! committed, and `--check` rebuilds and compares.
+//!
+//! - [`compiler`]: which compiler builds those that are written in Rust
+//! - [`c`]: the one in C, where there is a clang
+//! - [`javascript`]: the one in JavaScript, whose bytes differ from build to build
 
+mod c;
 mod compiler;
+mod javascript;
 
 use std::{
     env,
@@ -15,93 +21,104 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
+use reprieve_componentize::{STACK_SIZE, TARGET, componentize};
 use sha2::{Digest as _, Sha256};
-use wit_component::{ComponentEncoder, DecodedWasm};
 
-use self::compiler::{Compiler, TARGET};
+use self::{c::Clang, compiler::Compiler};
 use crate::say;
 
 const PROFILE: &str = "component";
-/// Rules need little; a small stack keeps the initial memory at one page.
-const STACK_BYTES: u32 = 16 * 1024;
-/// All that a policy may import.
-const PACKAGE: &str = "reprieve:policy";
-/// What a policy must export, in any version.
-const GUARD: &str = "reprieve:policy/guard@";
+const FOLDER: &str = "policies";
+const SUMS: &str = "SHA256SUMS";
 
-/// A policy of this repository.
-struct Source {
-    /// Of the component's file.
-    name: &'static str,
-    package: &'static str,
-}
-
-const SOURCES: [Source; 4] = [
-    Source { name: "count-debounce", package: "reprieve-count-debounce" },
-    Source { name: "default", package: "reprieve-default-policy" },
-    Source { name: "trust-the-probe", package: "reprieve-trust-the-probe" },
-    Source { name: "unruly", package: "reprieve-unruly" },
+/// Policies of this repository in Rust: the component's file, and the package.
+const RUST: [(&str, &str); 5] = [
+    ("count-debounce.wasm", "reprieve-count-debounce"),
+    ("default.wasm", "reprieve-default-policy"),
+    ("trust-the-probe.wasm", "reprieve-trust-the-probe"),
+    ("unruly.wasm", "reprieve-unruly"),
+    ("examples/second-look-rust.wasm", "reprieve-second-look"),
 ];
+/// And in C: the component's file, and the folder of the sources.
+const C: (&str, &str) = ("examples/second-look-c.wasm", "examples/c");
 
 /// A component, ready to be written.
 struct Built {
-    file_name: String,
+    /// Below `FOLDER`.
+    file_name: &'static str,
     bytes: Vec<u8>,
+    /// Whether its compiler is the one of the bytes on record.
+    is_on_record: bool,
 }
 
 /// What `cargo xtask policies` takes.
-#[derive(Clone, Copy, Debug, clap::Args)]
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
 pub(crate) struct Options {
     /// Write nothing: rebuild, compare with what is committed, name what differs
     #[arg(long)]
     pub(crate) check: bool,
+    /// Build the one in JavaScript anew, too; needs npx
+    #[arg(long, conflicts_with = "check")]
+    pub(crate) javascript: bool,
 }
 
 /// Builds every component below `root`, the repository's folder.
 pub(crate) fn run(root: &Path, options: Options) -> Result<()> {
     let compiler = Compiler::find()?;
-    let built =
-        SOURCES.iter().map(|source| build(root, source, &compiler)).collect::<Result<Vec<_>>>()?;
-    let folder = root.join("policies");
-    match (options.check, compiler.is_pinned()) {
-        (true, true) => compare(&folder, &built),
-        (true, false) => {
-            say(
-                "not compared: this compiler is Debian's, whose bytes differ from the pinned one's; every policy was built and is a valid component",
-            );
-            Ok(())
-        }
-        (false, is_pinned) => {
-            if !is_pinned {
-                say(
-                    "do not commit these: they were built by Debian's compiler, not by the pinned one",
-                );
-            }
-            write(&folder, &built)
-        }
+    let mut built =
+        RUST.iter().map(|source| build(root, *source, &compiler)).collect::<Result<Vec<_>>>()?;
+    built.extend(build_c(root, &compiler)?);
+    let folder = root.join(FOLDER);
+    if options.javascript {
+        javascript::build(root)?;
+    }
+    if options.check {
+        javascript::check(root)?;
+        compare(&folder, &built)
+    } else {
+        write(&folder, &built)
     }
 }
 
-fn build(root: &Path, source: &Source, compiler: &Compiler) -> Result<Built> {
+fn build(
+    root: &Path,
+    (file_name, package): (&'static str, &str),
+    compiler: &Compiler,
+) -> Result<Built> {
     let target_dir = root.join(compiler.target_dir());
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo
         .current_dir(root)
         .args(["rustc", "--quiet", "--locked", "--lib", "--crate-type", "cdylib"])
-        .args(["--package", source.package, "--profile", PROFILE, "--target", TARGET])
+        .args(["--package", package, "--profile", PROFILE, "--target", TARGET])
         .env("CARGO_TARGET_DIR", &target_dir)
         .env("CARGO_ENCODED_RUSTFLAGS", rust_flags(root)?);
     compiler.apply(&mut cargo);
     let status = cargo.status().context("cannot start cargo")?;
-    ensure!(status.success(), "cannot build {}: cargo ended with {status}", source.package);
-    let module_name = format!("{}.wasm", source.package.replace('-', "_"));
+    ensure!(status.success(), "cannot build {package}: cargo ended with {status}");
+    let module_name = format!("{}.wasm", package.replace('-', "_"));
     let module_path = target_dir.join(TARGET).join(PROFILE).join(module_name);
-    let module =
-        fs::read(&module_path).with_context(|| format!("cannot read {}", module_path.display()))?;
+    let module = read(&module_path)?;
+    let bytes =
+        componentize(&module).with_context(|| format!("cannot make a component of {package}"))?;
+    Ok(Built { file_name, bytes, is_on_record: compiler.is_pinned() })
+}
+
+/// None where no clang can build it: the committed one stays, unchecked.
+fn build_c(root: &Path, compiler: &Compiler) -> Result<Option<Built>> {
+    let (file_name, folder) = C;
+    let Some(clang) = Clang::find() else {
+        say(&format!(
+            "{file_name} is not built: there is no clang with wasm-ld (`apt-get install clang lld`)"
+        ));
+        return Ok(None);
+    };
+    let folder = root.join(FOLDER).join(folder);
+    let module = clang.build(&folder, &root.join(compiler.target_dir()))?;
     let bytes = componentize(&module)
-        .with_context(|| format!("cannot make a component of {}", source.package))?;
-    Ok(Built { file_name: format!("{}.wasm", source.name), bytes })
+        .with_context(|| format!("cannot make a component of {}", folder.display()))?;
+    Ok(Some(Built { file_name, bytes, is_on_record: clang.is_on_record }))
 }
 
 /// The flags that the bytes depend on, and the maps that hide where things lie.
@@ -113,71 +130,70 @@ fn rust_flags(root: &Path) -> Result<String> {
         }
     };
     let flags = [
-        format!("-Clink-arg=-zstack-size={STACK_BYTES}"),
+        format!("-Clink-arg=-z{STACK_SIZE}"),
         format!("--remap-path-prefix={}=/reprieve", root.display()),
         format!("--remap-path-prefix={}=/registry", cargo_home.join("registry/src").display()),
     ];
     Ok(flags.join("\u{1f}"))
 }
 
-/// Makes a component of a core module. Refuses what imports more than the
-/// contract, or does not export the guard.
-fn componentize(module: &[u8]) -> Result<Vec<u8>> {
-    let bytes = ComponentEncoder::default().validate(true).module(module)?.encode()?;
-    let DecodedWasm::Component(resolve, world) = wit_component::decode(&bytes)? else {
-        bail!("the encoder gave something that is no component");
-    };
-    for key in resolve.worlds[world].imports.keys() {
-        let name = resolve.name_world_key(key);
-        ensure!(
-            name.starts_with(&format!("{PACKAGE}/")),
-            "it imports {name}; a policy may import {PACKAGE} alone"
-        );
-    }
-    let mut exports = resolve.worlds[world].exports.keys();
-    ensure!(
-        exports.any(|key| resolve.name_world_key(key).starts_with(GUARD)),
-        "it does not export {GUARD}"
-    );
-    Ok(bytes)
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn write(folder: &Path, built: &[Built]) -> Result<()> {
     for component in built {
-        let path = folder.join(&component.file_name);
+        if !component.is_on_record {
+            say(&format!(
+                "do not commit {}: another compiler built it than the one on record",
+                component.file_name
+            ));
+        }
+        let path = folder.join(component.file_name);
         fs::write(&path, &component.bytes)
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let sums_path = folder.join("SHA256SUMS");
-    fs::write(&sums_path, sums(built))
+    let sums_path = folder.join(SUMS);
+    fs::write(&sums_path, sums(folder)?)
         .with_context(|| format!("cannot write {}", sums_path.display()))
 }
 
-/// In the format of `sha256sum`, so that `sha256sum -c` reads it.
-fn sums(built: &[Built]) -> String {
+/// Of the components on disk, in the format of `sha256sum`, so that
+/// `sha256sum -c` reads it.
+fn sums(folder: &Path) -> Result<String> {
     let mut text = String::new();
-    for component in built {
-        for byte in Sha256::digest(&component.bytes) {
-            let _ = write!(text, "{byte:02x}");
-        }
-        let _ = writeln!(text, "  {}", component.file_name);
+    for file_name in RUST.map(|(file_name, _)| file_name).into_iter().chain([C.0]) {
+        text += &sum(&read(&folder.join(file_name))?, file_name);
     }
-    text
+    Ok(text)
+}
+
+fn sum(bytes: &[u8], file_name: &str) -> String {
+    let mut line = String::new();
+    for byte in Sha256::digest(bytes) {
+        let _ = write!(line, "{byte:02x}");
+    }
+    line + "  " + file_name + "\n"
 }
 
 fn compare(folder: &Path, built: &[Built]) -> Result<()> {
     let mut different = Vec::new();
     for component in built {
-        if fs::read(folder.join(&component.file_name)).ok().as_ref() != Some(&component.bytes) {
-            different.push(component.file_name.as_str());
+        let file_name = component.file_name;
+        if !component.is_on_record {
+            say(&format!(
+                "{file_name} is not compared: it was built, and is a policy, but by another compiler than the one on record"
+            ));
+        } else if fs::read(folder.join(file_name)).ok().as_ref() != Some(&component.bytes) {
+            different.push(file_name);
         }
     }
-    if fs::read_to_string(folder.join("SHA256SUMS")).ok() != Some(sums(built)) {
-        different.push("SHA256SUMS");
+    if fs::read_to_string(folder.join(SUMS)).ok() != Some(sums(folder)?) {
+        different.push(SUMS);
     }
     ensure!(
         different.is_empty(),
-        "policies/ is not what its sources build: {}; run `cargo xtask policies` and commit",
+        "{FOLDER}/ is not what its sources build: {}; run `cargo xtask policies` and commit",
         different.join(", ")
     );
     Ok(())
@@ -189,17 +205,7 @@ mod tests {
 
     #[test]
     fn sums_read_like_those_of_sha256sum() {
-        let built = [Built { file_name: "empty.wasm".into(), bytes: Vec::new() }];
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        assert_eq!(sums(&built), format!("{empty}  empty.wasm\n"));
-    }
-
-    #[test]
-    fn what_is_no_policy_module_makes_no_component() {
-        for (case, module) in
-            [("empty", &b""[..]), ("text", b"(module)"), ("no world", b"\0asm\x01\0\0\0")]
-        {
-            assert!(componentize(module).is_err(), "{case}");
-        }
+        assert_eq!(sum(b"", "empty.wasm"), format!("{empty}  empty.wasm\n"));
     }
 }

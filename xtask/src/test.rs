@@ -50,7 +50,7 @@ pub(crate) fn run(args: &TestArgs) -> anyhow::Result<()> {
     tidy::run(&root())?;
 
     say("== the committed policies");
-    policies::run(&root(), policies::Options { check: true })?;
+    policies::run(&root(), policies::Options { check: true, ..Default::default() })?;
 
     for skip in &skips {
         say(&format!("will be skipped: {}: {}", skip.what, skip.why));

@@ -1,7 +1,8 @@
-//! What a judgement costs: through the component, natively, and in Rego.
+//! What a judgement costs: through the component, natively, and in Rego; and what
+//! the same small policy costs in three languages.
 //!
-//! `cargo bench -p reprieve-runtime`. All in one run on one machine, because
-//! only ratios travel.
+//! `cargo bench -p reprieve-runtime --bench judge`, or `-- twins` for the languages
+//! alone. All in one run on one machine, because only ratios travel.
 
 #![allow(clippy::expect_used, missing_debug_implementations)]
 
@@ -20,13 +21,18 @@ use reprieve_core::{
     settings::{Settings, SettingsBook},
     time::{Millis, UnixMillis},
 };
-use reprieve_default_policy::DefaultPolicy;
 use reprieve_policy as kit;
 use reprieve_policy::{Evidence, Policy as _};
 use reprieve_runtime::{Decided, Engine, EngineOptions, Generation, Limits, Owners, Who};
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
+const TWINS: [(&str, &[u8]); 4] = [
+    ("the default policy", DEFAULT),
+    ("Rust", include_bytes!("../../../policies/examples/second-look-rust.wasm")),
+    ("C", include_bytes!("../../../policies/examples/second-look-c.wasm")),
+    ("JavaScript", include_bytes!("../../../policies/examples/second-look-javascript.wasm")),
+];
 const REGO: &str = include_str!("same-rules.rego");
 
 const CALL: Call = Call::Judge {
@@ -157,8 +163,33 @@ fn component(c: &mut Criterion) {
     });
 }
 
+/// Two imports are asked by each: the life, and a look that fails.
+fn twins(c: &mut Criterion) {
+    let engine = Engine::new(EngineOptions::default()).expect("an engine");
+    let who =
+        Who { tenant: "acme".parse().expect("a name"), workspace: "w".parse().expect("a name") };
+    let witness: Arc<dyn Witness> = Arc::new(BLIND);
+    let mut group = c.benchmark_group("twins");
+    group.sample_size(20);
+    for (language, bytes) in TWINS {
+        let judging = generation(&engine, bytes, Settings::new());
+        assert_eq!(decide(&judging, &who, &witness).evidence.len(), 2, "{language}");
+        group.bench_function(format!("{language}, {} bytes: judge, warm", bytes.len()), |b| {
+            b.iter(|| decide(&judging, &who, black_box(&witness)));
+        });
+        group.bench_function(format!("{language}: judge in a fresh instance"), |b| {
+            let cool = || judging.policy().drop_idle();
+            b.iter_batched(cool, |()| decide(&judging, &who, &witness), BatchSize::PerIteration);
+        });
+        group.bench_function(format!("{language}: load, compilation included"), |b| {
+            b.iter(|| engine.load(bytes, Limits::default()).expect("a policy"));
+        });
+    }
+    group.finish();
+}
+
 fn native(c: &mut Criterion) {
-    let policy = DefaultPolicy::default();
+    let policy = reprieve_default_policy::Settings::default();
     let trigger = kit::Trigger::ForwardFailed(kit::ForwardFailure::Refused);
     for (name, scene) in [("native, settle window", SETTLING), ("native, probe fault", BLIND)] {
         c.bench_function(name, |b| {
@@ -189,5 +220,5 @@ fn rego(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, component, native, rego);
+criterion_group!(benches, component, native, rego, twins);
 criterion_main!(benches);

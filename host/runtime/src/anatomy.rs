@@ -1,7 +1,7 @@
 //! What a file is, told from its first bytes and its sections' lengths: so that
 //! whoever mixed up files gets told which.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{Parser, Payload, TypeRef};
 
 use crate::{Grants, Interface, LoadFailure, MAX_COMPONENT_BYTES};
 
@@ -41,13 +41,27 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), LoadFailure> {
 
 /// The names of what a component imports, if it is granted every one of them.
 /// Looks without compiling: what will be refused costs no compiler.
+///
+/// A core module with several memories is refused here, since the engine has to
+/// take what wasmtime itself makes with several.
 pub(crate) fn granted_imports(bytes: &[u8], grants: &Grants) -> Result<Vec<String>, LoadFailure> {
     let garbled =
         |error: wasmparser::BinaryReaderError| LoadFailure::Garbled { source: error.into() };
-    let (mut names, mut depth) = (Vec::new(), 0_u32);
+    let (mut names, mut depth, mut memories) = (Vec::new(), 0_u32, 0);
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(garbled)? {
-            Payload::Version { .. } => depth += 1,
+            Payload::Version { .. } => {
+                depth += 1;
+                // No core module has another one inside.
+                memories = 0;
+            }
+            Payload::MemorySection(own) => memories = own.count().saturating_add(memories),
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    let is_memory = matches!(import.map_err(garbled)?.ty, TypeRef::Memory(_));
+                    memories = u32::from(is_memory).saturating_add(memories);
+                }
+            }
             Payload::End(_) => depth = depth.saturating_sub(1),
             // Those of nested components are met inside.
             Payload::ComponentImportSection(imports) if depth == 1 => {
@@ -58,6 +72,10 @@ pub(crate) fn granted_imports(bytes: &[u8], grants: &Grants) -> Result<Vec<Strin
                 }
             }
             _ => {}
+        }
+        if memories > 1 {
+            let source = wasmtime::Error::msg("a core module has several memories");
+            return Err(LoadFailure::Garbled { source });
         }
     }
     Ok(names)

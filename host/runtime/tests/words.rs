@@ -12,7 +12,7 @@ use reprieve_core::{
     judgement::RestartCause,
     time::Millis,
 };
-use reprieve_policy::{self as kit, FakeEvidence, Policy as _};
+use reprieve_policy::{self as kit, FakeEvidence, FromSettings as _, Policy as _};
 use reprieve_runtime::replay;
 use reprieve_unruly::Unruly;
 use support::{REFUSED, any::any_facts, who};

@@ -20,11 +20,14 @@
 pub mod admin;
 pub mod agent;
 pub mod backend;
+mod cause;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod experiments;
+#[cfg(test)]
+mod logged;
 pub mod policies;
 pub mod proxy;
 pub mod serve;

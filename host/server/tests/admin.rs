@@ -5,8 +5,8 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
+    io::{BufRead as _, BufReader, Read, Write as _},
+    net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     sync::mpsc,
@@ -45,17 +45,37 @@ fn certificate(folder: &Path, name: &str) -> PathBuf {
 
 impl Host {
     fn start() -> Self {
+        Self::start_on(0)
+    }
+
+    /// 0: any port.
+    fn start_on(port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         certificate(folder.path(), "own");
-        let config = "proxy.listen = \"127.0.0.1:0\"\nlog.level = \"warn\"\n\
-             [admin]\nlisten = \"127.0.0.1:0\"\ntls = { cert = \"own.pem\", key = \"own.key\" }\n\
-             [workspaces.alpha]\ntenant = \"acme\"\ncommand = [\"{reprieve}\", \"agent\"]\n";
+        let config = format!(
+            "proxy.listen = \"127.0.0.1:0\"\nlog.level = \"warn\"\n\
+             [admin]\nlisten = \"127.0.0.1:{port}\"\n\
+             tls = {{ cert = \"own.pem\", key = \"own.key\" }}\n\
+             [workspaces.alpha]\ntenant = \"acme\"\ncommand = [\"{{reprieve}}\", \"agent\"]\n"
+        );
         fs::write(folder.path().join("reprieve.toml"), config).unwrap();
-        let mut process = reprieve(folder.path())
+        let (process, endpoint) = Self::spawn(folder.path());
+        Self { process, folder, endpoint }
+    }
+
+    /// Killed, and started anew.
+    fn start_again(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        (self.process, self.endpoint) = Self::spawn(self.folder.path());
+    }
+
+    fn spawn(folder: &Path) -> (Child, String) {
+        let mut process = reprieve(folder)
             .args(["run", "--config"])
-            .arg(folder.path().join("reprieve.toml"))
+            .arg(folder.join("reprieve.toml"))
             .arg("--state-dir")
-            .arg(folder.path())
+            .arg(folder)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -65,7 +85,7 @@ impl Host {
         let endpoint = told.split_whitespace().nth(1).unwrap().to_owned();
         // What it prints later must not stall it.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, folder, endpoint }
+        (process, endpoint)
     }
 
     fn path(&self, name: &str) -> String {
@@ -140,16 +160,17 @@ fn a_host_that_cannot_show_who_it_is_is_told_nothing() {
     let (another, own) = (host.path("another.pem"), host.path("own.pem"));
     let plain = host.endpoint.replace("https", "http");
     let token = host.path("admin.token");
-    for (case, endpoint, ca, expected) in [
-        ("another certificate", host.endpoint.as_str(), Some(&another), 1),
-        ("whom the machine trusts", &host.endpoint, None, 1),
-        ("plain HTTP", &plain, Some(&own), 1),
-        ("its own", &host.endpoint, Some(&own), 0),
+    for (case, endpoint, ca, expected, said) in [
+        ("another certificate", host.endpoint.as_str(), Some(&another), 1, "--ca"),
+        ("whom the machine trusts", &host.endpoint, None, 1, "--ca"),
+        ("plain HTTP", &plain, Some(&own), 1, "write https://"),
+        ("its own", &host.endpoint, Some(&own), 0, ""),
     ] {
         let mut arguments = vec!["workspaces", "--endpoint", endpoint, "--token-file", &token];
         arguments.extend(ca.iter().flat_map(|ca| ["--ca", ca.as_str()]));
         let (code, _, error) = host.ask(&arguments);
         assert_eq!(code, expected, "{case}: {error}");
+        assert!(error.contains(said), "{case}: {error}");
     }
     let mut stream = TcpStream::connect(host.address()).unwrap();
     stream.write_all(b"GET /admin/v1/health HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
@@ -182,6 +203,60 @@ fn what_is_decided_elsewhere_is_followed_as_it_happens() {
     assert!(host.told(&["decisions", "--limit", "1000"]).contains(id));
     follower.kill().unwrap();
     follower.wait().unwrap();
+}
+
+/// The lines of a process, as they come.
+fn lines_of(pipe: impl Read + Send + 'static) -> mpsc::Receiver<String> {
+    let (send, lines) = mpsc::channel();
+    let read = BufReader::new(pipe).lines().map_while(Result::ok);
+    std::thread::spawn(move || read.for_each(|line| drop(send.send(line))));
+    lines
+}
+
+#[test]
+fn whoever_follows_is_told_of_a_host_that_went_away_and_then_of_what_it_decides() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut host = Host::start_on(port);
+    host.use_context();
+    let mut follower = reprieve(host.folder.path())
+        .args(["decisions", "--follow", "--json", "--workspace", "alpha"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let printed = lines_of(follower.stdout.take().unwrap());
+    let remarked = lines_of(follower.stderr.take().unwrap());
+    let mut ids = Vec::new();
+    // Orders a restart, and reads until the newest decision then is printed.
+    let mut hears_of_a_restart = |host: &Host| {
+        // While it still begins, another one is refused.
+        assert!((0..1_000).any(|_| host.ask(&["restart", "alpha"]).0 == 0));
+        let newest = host.told(&["decisions", "--limit", "1", "--json", "--workspace", "alpha"]);
+        let id = |line: &str| {
+            let decision: serde_json::Value = serde_json::from_str(line).unwrap();
+            decision["id"].as_str().unwrap().to_owned()
+        };
+        while ids.last() != Some(&id(&newest)) {
+            ids.push(id(&printed.recv_timeout(PATIENCE).unwrap()));
+        }
+    };
+    hears_of_a_restart(&host);
+    host.start_again();
+    let mut told: Vec<String> = Vec::new();
+    while !told.last().is_some_and(|remark| remark.contains("connected again")) {
+        told.push(remarked.recv_timeout(PATIENCE).unwrap());
+    }
+    assert!(told[0].starts_with("note: ") && told[0].contains(&host.endpoint), "{told:?}");
+    hears_of_a_restart(&host);
+    let mut once = ids.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), ids.len(), "none twice: {ids:?}");
+
+    let pid = rustix::process::Pid::from_child(&follower);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let ended = follower.wait().unwrap();
+    assert_eq!(ended.code(), Some(0), "Ctrl-C is no failure: {ended}");
 }
 
 #[test]

@@ -7,14 +7,22 @@
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-extern crate alloc;
-
-use alloc::vec::Vec;
-
 use reprieve_policy::{
-    Attempt, Description, Evidence, Judgement, Millis, Policy, Problem, Reader, RestartCause,
-    Ruling, Setting, Status, Trigger,
+    Attempt, Description, Evidence, Judgement, Millis, Policy, RestartCause, Ruling, Status,
+    Trigger,
 };
+
+reprieve_policy::settings! {
+    /// Settings of count-debounce.
+    pub struct CountDebounce {
+        /// A heartbeat at most this old asks for a second observation.
+        recent_heartbeat: Millis = "15s" in "1s"..="24h",
+        /// Two observations further apart than this are not counted together.
+        observation_window: Millis = "30s" in "1s"..="24h",
+        /// A workspace whose newest heartbeat is this old is dead.
+        liveness_ttl: Millis = "3min" in "1s"..="24h",
+    }
+}
 
 reprieve_policy::reasons! {
     /// Why count-debounce rules as it does.
@@ -42,37 +50,6 @@ reprieve_policy::reasons! {
 const FIRST_OBSERVATION: &[u8] = b"1";
 /// What callers were told then.
 const BUSY_RETRY_AFTER: Millis = Millis::from_secs(30);
-
-const RECENT_HEARTBEAT: Setting<Millis> = setting("recent_heartbeat", 15);
-const OBSERVATION_WINDOW: Setting<Millis> = setting("observation_window", 30);
-const LIVENESS_TTL: Setting<Millis> = setting("liveness_ttl", 180);
-
-const fn setting(key: &'static str, default_s: u64) -> Setting<Millis> {
-    Setting {
-        key,
-        default: Millis::from_secs(default_s),
-        least: Millis::from_secs(1),
-        most: Millis::from_secs(86_400),
-    }
-}
-
-/// The policy with its settings.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CountDebounce {
-    recent_heartbeat: Millis,
-    observation_window: Millis,
-    liveness_ttl: Millis,
-}
-
-impl Default for CountDebounce {
-    fn default() -> Self {
-        Self {
-            recent_heartbeat: RECENT_HEARTBEAT.default,
-            observation_window: OBSERVATION_WINDOW.default,
-            liveness_ttl: LIVENESS_TTL.default,
-        }
-    }
-}
 
 impl CountDebounce {
     fn is_silent(&self, evidence: &impl Evidence) -> bool {
@@ -110,19 +87,7 @@ impl Policy for CountDebounce {
         name: "count-debounce",
         version: env!("CARGO_PKG_VERSION"),
         summary: "Change A of 2026-06-15: two observations that it does not run are a death.",
-        settings_schema: include_str!("../settings.schema.json"),
     };
-
-    fn open(settings: &str) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader::new(settings)?;
-        let policy = Self {
-            recent_heartbeat: reader.read(&RECENT_HEARTBEAT),
-            observation_window: reader.read(&OBSERVATION_WINDOW),
-            liveness_ttl: reader.read(&LIVENESS_TTL),
-        };
-        reader.finish()?;
-        Ok(policy)
-    }
 
     fn judge(&self, evidence: &impl Evidence, trigger: Trigger, _: Attempt) -> Judgement<Reason> {
         // The monitor of heartbeats was a separate loop that asked no runtime.
@@ -160,7 +125,7 @@ reprieve_policy::export!(CountDebounce);
 
 #[cfg(test)]
 mod tests {
-    use reprieve_policy::{FakeEvidence, ForwardFailure, Note, ProbeFault, StoreFault};
+    use reprieve_policy::{FakeEvidence, ForwardFailure, ProbeFault, StoreFault};
 
     use super::*;
 
@@ -171,10 +136,8 @@ mod tests {
         CountDebounce::default().judge(evidence, REFUSED, Attempt::FIRST)
     }
 
-    fn noted(mut evidence: FakeEvidence, age_ms: u64) -> FakeEvidence {
-        let note = Note { bytes: FIRST_OBSERVATION.to_vec(), age: Millis(age_ms) };
-        evidence.memory = Ok(Some(note));
-        evidence
+    fn noted(evidence: FakeEvidence, age_ms: u64) -> FakeEvidence {
+        evidence.noted(FIRST_OBSERVATION, Millis(age_ms))
     }
 
     #[test]
@@ -247,18 +210,6 @@ mod tests {
             let evidence = FakeEvidence::seen(Status::Running).beat(Millis(age_ms));
             let judgement = policy.judge(&evidence, Trigger::HeartbeatExpired, Attempt::FIRST);
             assert_eq!(judgement, expected, "{age_ms} ms");
-        }
-    }
-
-    #[test]
-    fn its_schema_names_its_settings_with_their_defaults() {
-        let schema: serde_json::Value =
-            serde_json::from_str(CountDebounce::DESCRIPTION.settings_schema).unwrap();
-        let settings = schema["properties"].as_object().unwrap();
-        assert_eq!(settings.len(), 3);
-        for (key, setting) in settings {
-            let json = serde_json::json!({ key: setting["default"] }).to_string();
-            assert_eq!(CountDebounce::open(&json), Ok(CountDebounce::default()), "{key}");
         }
     }
 }

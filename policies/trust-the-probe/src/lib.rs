@@ -6,14 +6,18 @@
 
 #![cfg_attr(target_arch = "wasm32", no_std)]
 
-extern crate alloc;
-
-use alloc::vec::Vec;
-
 use reprieve_policy::{
-    Attempt, Description, Evidence, Judgement, Millis, Policy, Problem, Reader, RestartCause,
-    Ruling, Setting, Status, Trigger,
+    Attempt, Description, Evidence, Judgement, Millis, Policy, RestartCause, Ruling, Status,
+    Trigger,
 };
+
+reprieve_policy::settings! {
+    /// Settings of trust-the-probe.
+    pub struct TrustTheProbe {
+        /// A workspace whose newest heartbeat is this old is dead.
+        liveness_ttl: Millis = "1min" in "1s"..="24h",
+    }
+}
 
 reprieve_policy::reasons! {
     /// Why trust-the-probe rules as it does.
@@ -33,25 +37,6 @@ reprieve_policy::reasons! {
     }
 }
 
-const LIVENESS_TTL: Setting<Millis> = Setting {
-    key: "liveness_ttl",
-    default: Millis::from_secs(60),
-    least: Millis::from_secs(1),
-    most: Millis::from_secs(86_400),
-};
-
-/// The policy with its one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrustTheProbe {
-    liveness_ttl: Millis,
-}
-
-impl Default for TrustTheProbe {
-    fn default() -> Self {
-        Self { liveness_ttl: LIVENESS_TTL.default }
-    }
-}
-
 impl TrustTheProbe {
     fn is_silent(&self, evidence: &impl Evidence) -> bool {
         matches!(evidence.newest_beat(), Ok(Some(beat)) if beat.age >= self.liveness_ttl)
@@ -65,15 +50,7 @@ impl Policy for TrustTheProbe {
         name: "trust-the-probe",
         version: env!("CARGO_PKG_VERSION"),
         summary: "Before April 2026: whatever the probe does not call running is dead.",
-        settings_schema: include_str!("../settings.schema.json"),
     };
-
-    fn open(settings: &str) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader::new(settings)?;
-        let liveness_ttl = reader.read(&LIVENESS_TTL);
-        reader.finish()?;
-        Ok(Self { liveness_ttl })
-    }
 
     fn judge(&self, evidence: &impl Evidence, trigger: Trigger, _: Attempt) -> Judgement<Reason> {
         // The monitor of heartbeats was a separate loop that asked no runtime.
@@ -178,16 +155,5 @@ mod tests {
         let evidence = FakeEvidence { restart_count: Ok(99), ..FakeEvidence::default() };
         let ruling = TrustTheProbe::default().admit(&evidence, RestartCause::DeadVerdict);
         assert_eq!(ruling, Ruling::admit(Reason::Always));
-    }
-
-    #[test]
-    fn its_schema_names_its_setting_with_its_default() {
-        let schema: serde_json::Value =
-            serde_json::from_str(TrustTheProbe::DESCRIPTION.settings_schema).unwrap();
-        let setting = &schema["properties"][LIVENESS_TTL.key];
-        assert_eq!(setting["default"], "60s");
-        assert_eq!(setting["x-most"], LIVENESS_TTL.most.to_string());
-        assert_eq!(TrustTheProbe::open(r#"{"liveness_ttl": "60s"}"#), Ok(TrustTheProbe::default()));
-        assert_eq!(TrustTheProbe::open(r#"{"settle": "60s"}"#).unwrap_err()[0].path, "settle");
     }
 }

@@ -12,8 +12,8 @@ extern crate alloc;
 use alloc::{borrow::ToOwned as _, string::ToString as _, vec, vec::Vec};
 
 use reprieve_policy::{
-    Attempt, Description, Evidence, Judgement, Millis, Policy, Problem, Reason, RestartCause,
-    Ruling, Trigger,
+    Attempt, Description, Evidence, FromSettings, Judgement, Millis, Policy, Problem, Reason,
+    RestartCause, Ruling, Trigger,
 };
 
 mod walk;
@@ -103,15 +103,9 @@ impl Reason for Why {
     }
 }
 
-impl Policy for Unruly {
-    type Reason = Why;
-
-    const DESCRIPTION: Description = Description {
-        name: "unruly",
-        version: env!("CARGO_PKG_VERSION"),
-        summary: "Misbehaves on demand, for the tests of the host.",
-        settings_schema: "{}",
-    };
+/// By hand, since reading its settings is one of the things that it does badly.
+impl FromSettings for Unruly {
+    const SCHEMA: &'static str = "{}";
 
     fn open(settings: &str) -> Result<Self, Vec<Problem>> {
         let problem =
@@ -128,6 +122,16 @@ impl Policy for Unruly {
             Some(deed) => Ok(Self(deed)),
         }
     }
+}
+
+impl Policy for Unruly {
+    type Reason = Why;
+
+    const DESCRIPTION: Description = Description {
+        name: "unruly",
+        version: env!("CARGO_PKG_VERSION"),
+        summary: "Misbehaves on demand, for the tests of the host.",
+    };
 
     fn judge(&self, evidence: &impl Evidence, _: Trigger, attempt: Attempt) -> Judgement<Why> {
         match self.0 {

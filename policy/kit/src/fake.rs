@@ -1,4 +1,7 @@
 //! Made-up evidence, to test rules with.
+//!
+//! It begins with what is plainly well, and each method tells one thing that is
+//! not: `FakeEvidence::seen(Status::Stopped).beat(Millis(700)).restarted(3)`.
 
 use std::cell::RefCell;
 
@@ -112,7 +115,56 @@ impl FakeEvidence {
     /// The last restart began so long ago.
     #[must_use]
     pub fn began(mut self, age: Millis) -> Self {
-        self.current_life = Ok(Life { began: Some(age), ..Life::default() });
+        let life = self.current_life.unwrap_or_default();
+        self.current_life = Ok(Life { began: Some(age), ..life });
+        self
+    }
+
+    /// A restart is being carried out at this moment.
+    #[must_use]
+    pub fn in_flight(mut self) -> Self {
+        let life = self.current_life.unwrap_or_default();
+        self.current_life = Ok(Life { in_flight: true, ..life });
+        self
+    }
+
+    /// So many restarts that no person asked for began, in every window.
+    #[must_use]
+    pub fn restarted(mut self, times: u32) -> Self {
+        self.restart_count = Ok(times);
+        self
+    }
+
+    /// A judgement that long ago left this note.
+    #[must_use]
+    pub fn noted(mut self, bytes: &[u8], age: Millis) -> Self {
+        self.memory = Ok(Some(Note { bytes: bytes.to_vec(), age }));
+        self
+    }
+
+    /// No store of the host can be read.
+    #[must_use]
+    pub fn without_stores(mut self) -> Self {
+        self.newest_beat = Err(StoreFault);
+        self.newest_contact = Err(StoreFault);
+        self.intervals = Err(StoreFault);
+        self.current_life = Err(StoreFault);
+        self.restart_count = Err(StoreFault);
+        self.memory = Err(StoreFault);
+        self
+    }
+
+    /// How well the host saw, in every window.
+    #[must_use]
+    pub fn eyesight(mut self, eyesight: Eyesight) -> Self {
+        self.eyesight = eyesight;
+        self
+    }
+
+    /// The tenant's other workspaces.
+    #[must_use]
+    pub fn fleet(mut self, fleet: Fleet) -> Self {
+        self.fleet = fleet;
         self
     }
 

@@ -1,14 +1,13 @@
 //! What an author writes: a [`Policy`], and the reasons that it gives.
 
-use alloc::vec::Vec;
-
 use crate::{
     evidence::Evidence,
-    settings::Problem,
+    settings::FromSettings,
     words::{Attempt, Judgement, Millis, RestartCause, Ruling, Trigger},
 };
 
-/// What a policy says of itself. Its reasons come from [`Policy::Reason`].
+/// What a policy says of itself. Its reasons come from [`Policy::Reason`], the
+/// schema of its settings from [`FromSettings`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Kebab-case.
@@ -17,8 +16,6 @@ pub struct Description {
     pub version: &'static str,
     /// One sentence: what it is for.
     pub summary: &'static str,
-    /// JSON Schema (2020-12) of the settings.
-    pub settings_schema: &'static str,
 }
 
 /// Why a policy ruled as it did. Made by [`reasons!`](crate::reasons).
@@ -34,16 +31,12 @@ pub trait Reason: Copy + 'static {
     }
 }
 
-/// A policy with one set of settings. It holds these and nothing else: the same
-/// evidence gives the same answer.
-pub trait Policy: Sized + 'static {
+/// A policy: its settings with the rules that they tune. It holds nothing else, so
+/// the same evidence gives the same answer.
+pub trait Policy: FromSettings {
     type Reason: Reason;
 
     const DESCRIPTION: Description;
-
-    /// Takes the settings as JSON. Every problem is reported, not only the
-    /// first.
-    fn open(settings: &str) -> Result<Self, Vec<Problem>>;
 
     fn judge(
         &self,
@@ -54,8 +47,11 @@ pub trait Policy: Sized + 'static {
 
     fn admit(&self, evidence: &impl Evidence, cause: RestartCause) -> Ruling<Self::Reason>;
 
-    /// After how long a silence the host shall ask by itself. None: never.
-    fn silence_limit(&self) -> Option<Millis>;
+    /// After how long a silence the host shall ask by itself, 1 s or more. None:
+    /// never.
+    fn silence_limit(&self) -> Option<Millis> {
+        None
+    }
 }
 
 /// Declares the reasons of a policy: the doc comment is the meaning, a sentence

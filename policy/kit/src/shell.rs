@@ -53,7 +53,7 @@ impl<P: Policy> guard::Guest for Component<P> {
             name: description.name.into(),
             version: description.version.into(),
             summary: description.summary.into(),
-            settings_schema: description.settings_schema.into(),
+            settings_schema: P::SCHEMA.into(),
             reasons: P::Reason::ALL.iter().map(reason).collect(),
         }
     }

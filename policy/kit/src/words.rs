@@ -55,6 +55,11 @@ pub struct Attempt {
 impl Attempt {
     pub const FIRST: Self = Self { number: 0, since_first: Millis::ZERO };
 
+    /// The look after so many rechecks, 2 s apart.
+    pub const fn nth(number: u32) -> Self {
+        Self { number, since_first: Millis::from_secs(2 * number as u64) }
+    }
+
     pub const fn is_first(self) -> bool {
         self.number == 0
     }

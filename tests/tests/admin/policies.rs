@@ -228,3 +228,57 @@ async fn who_uploads_too_slowly_makes_room_for_others() {
     }
     assert_eq!(upload(&desk, OTHER, "", &[]).await.status, StatusCode::OK);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_that_is_too_long_is_refused_before_anything_is_done() {
+    let desk = Desk::set().await;
+    let long = "x".repeat(513);
+    let unread = Body::from_stream(
+        stream::once(async { panic!("the component is asked for") })
+            .map(Ok::<Bytes, std::io::Error>),
+    );
+    let path = format!("/policies/upload?why={long}");
+    let answer = desk.send(Method::POST, &path, Some(HOSTS_OWN), &[WASM], unread).await;
+    assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", answer.body);
+    assert_eq!(answer.body["problems"][0]["path"], "why", "{}", answer.body);
+
+    let uploaded = upload(&desk, OTHER, "", &[]).await;
+    let component = &uploaded.body["component"];
+    let before = status(&desk).await;
+    for (verb, body) in [
+        ("load", json!({"name": "unruly", "why": long})),
+        ("activate", json!({"component": component, "why": long})),
+        ("rollback", json!({"why": long})),
+    ] {
+        let answer = change(&desk, verb, &etag(&before), &body).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{verb}: {}", answer.body);
+        assert_eq!(answer.body["problems"][0]["path"], "why", "{verb}: {}", answer.body);
+    }
+    let after = status(&desk).await;
+    // The rest has ages in it.
+    for part in ["revision", "requested", "loaded", "passage", "activations"] {
+        assert_eq!(after.body[part], before.body[part], "{part}: nothing was tried");
+    }
+}
+
+/// Refused requests of one token that the audit log takes within a minute.
+const REFUSALS_KEPT: usize = 120;
+
+#[tokio::test(start_paused = true)]
+async fn what_the_host_could_not_do_is_on_record_however_much_was_refused_before() {
+    let desk = Desk::set().await;
+    for _ in 0..REFUSALS_KEPT + 3 {
+        let refused = desk.post("/policies/load", HOSTS_OWN, &json!({"name": "nobodys"})).await;
+        assert_eq!(refused.status, StatusCode::NOT_FOUND, "{}", refused.body);
+    }
+    // Components cannot be kept any more, and everything else can.
+    let shelf = desk.folder.path().join("policies");
+    fs::remove_dir_all(&shelf).unwrap();
+    fs::write(&shelf, "a file").unwrap();
+    let failed = desk.post("/policies/load", HOSTS_OWN, &json!({"name": "count-debounce"})).await;
+    assert_eq!(failed.status, StatusCode::SERVICE_UNAVAILABLE, "{}", failed.body);
+    let record = desk.get("/audit?limit=2", HOSTS_OWN).await.body;
+    assert_eq!(record["entries"][0]["status"], 503, "{record}");
+    assert_eq!(record["entries"][0]["left_out"], 3, "and counts what was left out: {record}");
+    assert_eq!(record["entries"][1]["status"], 404, "{record}");
+}

@@ -56,6 +56,50 @@ async fn nobody_makes_or_revokes_a_token_that_allows_more_than_his_own() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_takes_a_name_that_histories_have_for_the_host() {
+    let desk = Desk::set().await;
+    for name in ["admin", "configuration", "host", "watch"] {
+        let answer =
+            desk.post("/tokens", HOSTS_OWN, &json!({"name": name, "role": "viewer"})).await;
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{name}: {}", answer.body);
+        assert_eq!(answer.body["problems"][0]["path"], "name", "{name}: {}", answer.body);
+    }
+    assert_eq!(desk.get("/tokens", HOSTS_OWN).await.body["tokens"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_token_does_not_use_up_the_room_for_all() {
+    let desk = Desk::set().await;
+    let maker = desk.token("maker", Role::PolicyAdmin, &[]).await;
+    for number in 0..100 {
+        let wanted = json!({"name": format!("a-{number}"), "role": "viewer"});
+        let made = desk.post("/tokens", &maker, &wanted).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{number}: {}", made.body);
+    }
+    let more = json!({"name": "more", "role": "viewer"});
+    let refused = desk.post("/tokens", &maker, &more).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    let detail = refused.body["detail"].as_str().unwrap();
+    assert!(detail.contains("token maker has made 100") && detail.contains("revoke"), "{detail}");
+    assert_eq!(desk.post("/tokens", HOSTS_OWN, &more).await.status, StatusCode::CREATED);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_revoked_lets_nobody_in_though_it_is_still_on_disk() {
+    let desk = Desk::set().await;
+    let token = desk.token("a", Role::Viewer, &[]).await;
+    assert_eq!(desk.get("/whoami", &token).await.status, StatusCode::OK);
+    desk.stage.store.clone().close().await.unwrap();
+    for attempt in ["once", "again, as the answer says"] {
+        let answer = desk.ask(Method::DELETE, "/tokens/a", Some(HOSTS_OWN), &[], "").await;
+        assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE, "{attempt}: {}", answer.body);
+        let detail = answer.body["detail"].as_str().unwrap();
+        assert!(detail.contains("started anew"), "{attempt}: {detail}");
+        assert_eq!(desk.get("/whoami", &token).await.status, StatusCode::UNAUTHORIZED, "{attempt}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_with_an_end_makes_none_that_outlives_it() {
     let desk = Desk::set().await;
     let end = desk.now() + Millis(60_000);

@@ -10,10 +10,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reprieve_componentize::TARGET;
 
 use crate::say;
-
-pub(super) const TARGET: &str = "wasm32-unknown-unknown";
 
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod any;
+pub(crate) mod table;
 
 use std::sync::{Arc, LazyLock};
 

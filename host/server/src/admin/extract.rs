@@ -22,6 +22,7 @@ use serde::{
 use serde_json::Number;
 
 use super::problem::Problem;
+use crate::{cause, serve::PeerStalled};
 
 /// The longest id that the host itself makes: a UUID.
 const MAX_ID_BYTES: usize = 36;
@@ -139,6 +140,9 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let refused = |rejection: JsonRejection| {
+            if let Some(problem) = stalled(&rejection) {
+                return problem;
+            }
             let detail = deepest(&rejection);
             match rejection.status() {
                 StatusCode::UNSUPPORTED_MEDIA_TYPE => Problem::new(
@@ -157,6 +161,12 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// The body stopped coming.
+pub(super) fn stalled(rejection: &(dyn std::error::Error + 'static)) -> Option<Problem> {
+    let stalled = cause::find::<PeerStalled>(rejection)?;
+    Some(Problem::new(StatusCode::REQUEST_TIMEOUT, "too slow", stalled))
+}
+
 /// The innermost cause: what serde says, without axum's preface.
 fn deepest(error: &dyn std::error::Error) -> impl fmt::Display {
     let mut cause = error;
@@ -164,4 +174,31 @@ fn deepest(error: &dyn std::error::Error) -> impl fmt::Display {
         cause = deeper;
     }
     cause.to_string().chars().take(400).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use axum::{body::Body as RawBody, response::IntoResponse as _};
+    use futures::stream;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_that_stops_coming_is_told_from_one_that_is_wrong() {
+        let stalls = stream::iter([
+            Ok("[1,".to_owned()),
+            Err(PeerStalled::SendsNothing(Duration::from_secs(60))),
+        ]);
+        for (case, body, expected) in [
+            ("stalls", RawBody::from_stream(stalls), StatusCode::REQUEST_TIMEOUT),
+            ("wrong", RawBody::from("[1,"), StatusCode::BAD_REQUEST),
+        ] {
+            let request = Request::builder().header("content-type", "application/json");
+            let read = Body::<Value>::from_request(request.body(body).unwrap(), &()).await;
+            assert_eq!(read.unwrap_err().into_response().status(), expected, "{case}");
+        }
+    }
 }

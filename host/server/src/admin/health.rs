@@ -11,26 +11,32 @@ use super::{
     route::{Access, Route},
 };
 
+pub(super) const PATH: &str = "/health";
+
 pub(super) fn routes(api: Api) -> Api {
     api.route(
-        Route::new(Method::GET, "/health", Access::Open, is_there)
-            .says("Whether the host answers.", "Needs no token, and tells nothing else.")
+        Route::new(Method::GET, PATH, Access::Open, is_there)
+            .says(
+                "Whether the host lives.",
+                "Needs no token, and tells nothing else. While the host starts, it says \
+                 `starting`.",
+            )
             .answers_nothing(StatusCode::OK, "It does.")
             .refuses(400, "There is a query."),
     )
     .route(
         Route::new(Method::GET, "/readyz", Access::Open, is_ready)
             .says(
-                "Whether the host can write down what it accepts.",
+                "Whether the host has started, and can write down what it accepts.",
                 "Needs no token, and tells nothing else.",
             )
             .answers_nothing(StatusCode::OK, "It can.")
             .refuses(400, "There is a query.")
-            .refuses(503, "The store cannot be written."),
+            .refuses(503, "The host is starting, or the store cannot be written."),
     )
 }
 
-/// The listener is served only once everything else runs.
+/// While the host starts, [`super::starting`] answers.
 async fn is_there() -> StatusCode {
     StatusCode::OK
 }

@@ -13,7 +13,8 @@
 //! audit [`Note`](audit::Note). The tests go over every route of the document.
 //!
 //! [`guard`] lets requests in or not; [`problem`] is the shape of every refusal;
-//! [`limits`] bounds how often one may ask.
+//! [`limits`] bounds how often one may ask; [`starting`] answers until there is a
+//! host to ask.
 
 mod api;
 mod audit;
@@ -32,6 +33,7 @@ mod problem;
 mod queue;
 mod route;
 mod settings;
+mod starting;
 mod stream;
 mod tokens;
 mod turns;
@@ -58,7 +60,6 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio_util::sync::CancellationToken;
 use utoipa::openapi::OpenApi;
 
-pub use self::limits::AdminLimits;
 use self::{
     api::{Api, Rules},
     guard::Caller,
@@ -68,6 +69,7 @@ use self::{
     stream::Streams,
     turns::{About, Turns},
 };
+pub use self::{limits::AdminLimits, starting::Starting};
 use crate::{
     experiments::Experiments,
     policies::Policies,

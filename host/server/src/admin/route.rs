@@ -166,7 +166,6 @@ impl Route {
         let content = ObjectBuilder::new().schema_type(Type::String).format(Some(binary));
         self.body_limit_bytes = limit;
         self.takes(media_type, Content::new(Some(content)))
-            .refuses(408, "The body did not come in time.")
             .refuses(415, &format!("The body is not said to be {media_type}."))
     }
 
@@ -174,7 +173,8 @@ impl Route {
         let body = RequestBodyBuilder::new().content(media_type, content);
         let body = body.required(Some(Required::True)).build();
         self.operation = self.operation.request_body(Some(body));
-        self.refuses(413, "The body is too large.")
+        self.refuses(408, "The body did not come in time.")
+            .refuses(413, "The body is too large.")
             .refuses(422, "The body can be read, and is not valid.")
     }
 

@@ -58,11 +58,19 @@ pub(super) fn routes(api: Api) -> Api {
             )
             .body::<NewToken>()
             .answers::<CreatedToken>(StatusCode::CREATED, "The token.")
-            .refuses(409, "There is one of that name, or there are too many."),
+            .refuses(
+                409,
+                "There is one of that name, or there are too many: of all, or of the asker's.",
+            ),
     )
     .route(
         Route::new(Method::DELETE, "/tokens/{token}", policy_admin(Of::Found), revoke)
-            .says("Revokes a token.", "Nobody is let in with it from now on.")
+            .says(
+                "Revokes a token.",
+                "Nobody is let in with it from now on, even if the answer is 503: then it is \
+                 still on disk, and good again if the host is started anew before it could be \
+                 removed there.",
+            )
             .answers_nothing(StatusCode::NO_CONTENT, "It is revoked.")
             .refuses(409, "It is the host's own."),
     )
@@ -180,7 +188,9 @@ async fn create(
     let created = admin.tokens().create(record.clone(), TokenDigest::of(&secret)).await;
     created.map_err(|refused| match refused {
         TokenNotCreated::NameTaken(_) => Problem::conflict("name taken", refused),
-        TokenNotCreated::TooMany => Problem::conflict("too many tokens", refused),
+        TokenNotCreated::TooMany | TokenNotCreated::TooManyOfOne(_) => {
+            Problem::conflict("too many tokens", refused)
+        }
         TokenNotCreated::StoreUnavailable => Problem::unavailable(refused),
     })?;
     let known = Token::from(record);
@@ -202,8 +212,18 @@ async fn revoke(
     }
     let unknown = || Problem::unknown("token", &name);
     let (record, digest) = admin.tokens().get(&name).ok_or_else(unknown)?;
-    if !caller.grant.covers(&record.grant) || !admin.tokens().revoke(&name, digest).await? {
+    if !caller.grant.covers(&record.grant) {
         return Err(unknown());
+    }
+    match admin.tokens().revoke(&name, digest).await {
+        Ok(true) => {}
+        Ok(false) => return Err(unknown()),
+        Err(fault) => {
+            return Err(Problem::unavailable(format!(
+                "nobody is let in with token {name} any more, but {fault}: a host that is started \
+                 anew would let it in; revoke it again when the store can be written"
+            )));
+        }
     }
     let before = Some(json!({"token": record.name, "role": record.grant.role,
         "tenants": whoami::tenants(&record.grant)}));

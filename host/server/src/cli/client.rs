@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use url::Url;
 
-use super::output;
+use super::{output, unreached};
 use crate::tls;
 
 /// The longest that the host may take. A restart is only begun, not waited for.
@@ -42,6 +42,21 @@ pub(crate) struct AdminClient {
 pub(crate) struct AnswerLost {
     base: Url,
     source: anyhow::Error,
+}
+
+/// The host says no, in its own words where it has some.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct Refused {
+    status: StatusCode,
+    sentence: String,
+}
+
+impl Refused {
+    /// It may say yes later, whoever asks.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.status.is_server_error() || self.status == StatusCode::TOO_MANY_REQUESTS
+    }
 }
 
 /// What is sent along.
@@ -159,6 +174,10 @@ impl AdminClient {
         Ok(Self { base, token, http })
     }
 
+    pub(crate) const fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// All that the token sees.
     pub(crate) async fn workspaces(&self) -> anyhow::Result<Workspaces> {
         let mut all = Vec::new();
@@ -233,7 +252,7 @@ impl AdminClient {
             })??;
         match parts.status.is_success() {
             true => Ok((parts, body)),
-            false => Err(refusal(parts.status, &body)),
+            false => Err(refusal(parts.status, &body).into()),
         }
     }
 
@@ -249,7 +268,7 @@ impl AdminClient {
         }
         let told = Limited::new(body, ANSWER_LIMIT_BYTES).collect().await;
         let told = told.map(|told| told.to_bytes()).unwrap_or_default();
-        Err(refusal(parts.status, &told))
+        Err(refusal(parts.status, &told).into())
     }
 
     async fn send(
@@ -275,11 +294,8 @@ impl AdminClient {
         let answer = self.http.request(request.body(Full::from(body))?).await;
         let answer = answer.map_err(|error| {
             let is_sent = changes && !error.is_connect();
-            let none = format!("no host answers at {}; is `reprieve run` running?", self.base);
-            match is_sent {
-                true => self.lost(true, error.into()),
-                false => anyhow::Error::new(error).context(none),
-            }
+            let why = unreached::why(&self.base, &error);
+            self.lost(is_sent, anyhow::Error::new(error).context(why))
         })?;
         Ok(answer.into_parts())
     }
@@ -294,7 +310,7 @@ impl AdminClient {
 }
 
 /// The host's own sentence, where it gives one.
-fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
+fn refusal(status: StatusCode, body: &[u8]) -> Refused {
     let told: Problem = serde_json::from_slice(body).unwrap_or_default();
     let hint = match status {
         StatusCode::UNAUTHORIZED => {
@@ -303,14 +319,14 @@ fn refusal(status: StatusCode, body: &[u8]) -> anyhow::Error {
         _ => "",
     };
     let Some(mut sentence) = told.detail else {
-        return anyhow::anyhow!("the host answers {status}{hint}");
+        return Refused { status, sentence: format!("the host answers {status}{hint}") };
     };
     // A policy's own words may be among them.
     sentence = output::plain(&sentence) + hint;
     for Flaw { path, message } in told.problems {
         sentence += &format!("\n  {}: {}", output::plain(&path), output::plain(&message));
     }
-    anyhow::anyhow!("{sentence}")
+    Refused { status, sentence }
 }
 
 #[cfg(test)]

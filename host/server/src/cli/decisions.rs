@@ -2,7 +2,7 @@
 //! machine it is read from its folder, beside the running host or after it; of one
 //! that is named by its listener it is asked for.
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -20,21 +20,19 @@ use super::{
     client::AdminClient,
     connection::AdminArgs,
     explain::{self, facts},
-    follow::Events,
+    follow::{Following, Patience},
     output::{self, BAD, CAREFUL, FAINT, GOOD, UsageError},
 };
 use crate::store::DecisionReader;
 
 /// How often `--follow` looks for new decisions.
 const FOLLOW_EVERY: Duration = Duration::from_millis(500);
-/// New decisions taken up by one look of `--follow`; more would be skipped, and
-/// this is more than a host records in [`FOLLOW_EVERY`].
+/// New decisions taken up by one look of `--follow`: more than a host records in
+/// [`FOLLOW_EVERY`]. Of more, if it was held up for long, the oldest are left out.
 const FOLLOW_LIMIT: u32 = 10_000;
 
 /// Decisions that a host elsewhere is asked for at once.
 const MAX_PAGE: u32 = 1_000;
-
-const ANOTHER_SHAPE: &str = "the host answers with another shape";
 
 /// List recorded decisions, oldest first.
 #[derive(Args, Clone, Debug)]
@@ -44,7 +42,9 @@ Examples:
   reprieve decisions --follow --workspace alpha
   reprieve decisions --json | jq 'select(.outcome.judged.verdict == \"dead\")'")]
 pub(crate) struct DecisionsArgs {
-    /// Keep running and print new ones as they come.
+    /// Keep running and print new ones as they come, until Ctrl-C. A host elsewhere
+    /// that goes away is called again for 10 minutes, and what it decided meanwhile
+    /// is printed then.
     #[arg(long, short)]
     follow: bool,
 
@@ -92,13 +92,26 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) async fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
-    match args.admin.remote()? {
-        Some(client) => asked_for(&client, args).await,
-        None => read(args),
+    let printed = async {
+        match args.admin.remote()? {
+            Some(client) => asked_for(&client, args).await,
+            None => read(args).await,
+        }
+    };
+    if !args.follow {
+        return printed.await;
+    }
+    // Whoever follows ends it so: it is no failure.
+    tokio::select! {
+        printed = printed => printed,
+        interrupted = tokio::signal::ctrl_c() => {
+            interrupted.context("cannot hear Ctrl-C")?;
+            Ok(output::OK)
+        }
     }
 }
 
-fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
+async fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
     let reader = open(&args.admin.state.folder()?)?;
     let mut filter = DecisionFilter {
         workspace: args.workspace.clone(),
@@ -106,9 +119,13 @@ fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
         limit: args.limit,
         ..DecisionFilter::default()
     };
-    // Ends with the process: `--follow` runs until it is interrupted.
+    // Until it is interrupted, if it follows.
     loop {
         let decisions = reader.list(&filter).context("cannot read the decision log")?;
+        let is_full = filter.after.is_some() && decisions.len() >= FOLLOW_LIMIT as usize;
+        if is_full {
+            output::remark(&format!("only the newest {FOLLOW_LIMIT} decisions since then:"));
+        }
         let lines: String = decisions.iter().map(|decision| line(decision, args.json)).collect();
         output::print(&lines)?;
         if !args.follow {
@@ -118,7 +135,7 @@ fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
             filter.after = Some(newest.id.clone());
             filter.limit = FOLLOW_LIMIT;
         }
-        std::thread::sleep(FOLLOW_EVERY);
+        tokio::time::sleep(FOLLOW_EVERY).await;
     }
 }
 
@@ -131,34 +148,19 @@ async fn asked_for(client: &AdminClient, args: &DecisionsArgs) -> anyhow::Result
     if let Some(tenant) = &args.tenant {
         which += &format!("&tenant={tenant}");
     }
-    // Follows first, so that nothing is lost between the two.
-    let stream = match args.follow {
-        true => Some(
-            client.stream(&format!("decisions/stream?{}", &which[which.len().min(1)..])).await?,
-        ),
-        false => None,
-    };
-    let known = asked_for_pages(client, &which, args.limit).await?;
-    let lines: String = known.iter().rev().map(|decision| line(decision, args.json)).collect();
-    output::print(&lines)?;
-    let Some(stream) = stream else { return Ok(output::OK) };
-    let mut told: HashSet<DecisionId> = known.into_iter().map(|decision| decision.id).collect();
-    let mut events = Events::of(stream);
-    while let Some(event) = events.next().await? {
-        if event.kind == "dropped" {
-            tracing::warn!(event.data, "too slow: decisions were left out");
-            continue;
-        }
-        let told_of: OnTheWire = serde_json::from_str(&event.data).context(ANOTHER_SHAPE)?;
-        if !told.remove(&told_of.record.id) {
-            output::print(&line(&told_of.record, args.json))?;
-        }
+    let mut print = |decision: &Decision| Ok(output::print(&line(decision, args.json))?);
+    if args.follow {
+        let mut following =
+            Following::new(client, which, Patience::default(), &mut print, &output::remark);
+        return following.follow(args.limit).await.map(|never| match never {});
     }
-    anyhow::bail!("the host ended the stream")
+    let known = asked_for_pages(client, &which, args.limit).await?;
+    known.iter().rev().try_for_each(print)?;
+    Ok(output::OK)
 }
 
-/// Newest first.
-async fn asked_for_pages(
+/// Newest first. `which`: more of the query, each part with its `&`.
+pub(super) async fn asked_for_pages(
     client: &AdminClient,
     which: &str,
     limit: u32,
@@ -180,8 +182,8 @@ async fn asked_for_pages(
 
 /// A decision as the admin API tells it.
 #[derive(Deserialize)]
-struct OnTheWire {
-    record: Decision,
+pub(super) struct OnTheWire {
+    pub(super) record: Decision,
 }
 
 #[derive(Deserialize)]

@@ -12,6 +12,7 @@ mod client;
 mod connection;
 mod context;
 mod decisions;
+mod events;
 mod experiment;
 mod explain;
 mod follow;
@@ -22,6 +23,7 @@ mod run;
 mod settings;
 mod table;
 mod token;
+mod unreached;
 mod welcome;
 mod workspaces;
 

@@ -55,6 +55,13 @@ pub(crate) fn print(text: &str) -> Result<(), NotPrinted> {
     Ok(out.flush()?)
 }
 
+/// Says something beside what was asked for, on standard error.
+pub(crate) fn remark(text: &str) {
+    let line = format!("{} {text}\n", styled(CAREFUL, "note:"));
+    // Nobody is left to be told if it has gone away.
+    let _ = anstream::stderr().lock().write_all(line.as_bytes());
+}
+
 /// `text` from elsewhere, on one line and without what terminals obey.
 pub(crate) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

@@ -59,6 +59,10 @@ pub struct ProxyConfig {
     pub response_limit: Size<{ KIB }, { 256 * MIB }>,
     /// Connections of callers at once; more wait to be accepted.
     pub max_connections: Count<1, 1_000_000>,
+    /// Connections of one address at once, of IPv6 of one /64; more are refused
+    /// with 429. Default: as many as `max_connections`, because behind a load
+    /// balancer all callers have its address. Set it where callers come directly.
+    pub max_connections_per_address: Option<Count<1, 1_000_000>>,
     /// How long running requests may take to end when the host shuts down.
     pub shutdown_timeout: Length<0, { HOUR_MS }>,
 }
@@ -78,6 +82,7 @@ impl Default for ProxyConfig {
             body_limit: Size::clamped(MIB),
             response_limit: Size::clamped(10 * MIB),
             max_connections: Count::clamped(10_000),
+            max_connections_per_address: None,
             shutdown_timeout: Length::clamped(Millis::from_secs(30)),
         }
     }

@@ -2,6 +2,7 @@
 //! the published schema tell the same.
 
 use reprieve_core::settings::{Layer, Layers, Source};
+use reprieve_policy::FromSettings as _;
 use serde_json::Value;
 
 use super::*;
@@ -310,8 +311,7 @@ fn every_key_of_the_schema_is_in_the_commented_file() {
 
 #[test]
 fn every_setting_of_the_default_policy_is_in_the_commented_file() {
-    let schema = include_str!("../../../../policy/settings.schema.json");
-    let schema: Value = serde_json::from_str(schema).unwrap();
+    let schema: Value = serde_json::from_str(reprieve_default_policy::Settings::SCHEMA).unwrap();
     let document: toml::Table = toml::from_str(&embedded_with_examples()).unwrap();
     let document = serde_json::to_value(document).unwrap();
     let written = document["policy"]["settings"].as_object().unwrap();

@@ -22,7 +22,7 @@ use crate::{
     wiring::{Host, HostOptions},
 };
 
-/// A tenth of the default policy's windows; see `policy/settings.schema.json`.
+/// A tenth of the default policy's windows; see `policy/src/settings.rs`.
 pub(super) const SETTLE: Duration = Duration::from_secs(6);
 const SETTINGS: &str = r#"
 [policy.settings]

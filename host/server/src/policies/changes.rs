@@ -234,7 +234,9 @@ impl Policies {
         done
     }
 
-    /// As it runs, or from the shelf.
+    /// As it runs, or from the shelf. Only if it has to be compiled anew, because its
+    /// compilation was forgotten, and somebody else is at the compiler, it waits for
+    /// its turn there.
     pub(super) async fn vetted(
         &self,
         component: Digest,
@@ -246,6 +248,13 @@ impl Policies {
         }
         let (inner, source) = (Arc::clone(&self.0), source.to_owned());
         let kept = blocking(move || inner.shelf.get(component, &source)).await??;
+        match self.0.registry.vet(kept.clone(), progress).await {
+            Err(Refused::Compiling) => {}
+            vetted => return vetted,
+        }
+        tracing::info!(%component, "an activation waits for the compiler");
+        let _compiler = self.0.queues.compile().await;
+        // Refused still: one that was given up, but cannot be stopped.
         self.0.registry.vet(kept, progress).await
     }
 

@@ -1,5 +1,7 @@
 //! Policies of a host over several starts, in a folder of its own.
 
+mod waiting;
+
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -164,26 +166,6 @@ async fn whatever_fails_what_judges_stays_and_the_status_says_why() {
     assert!(matches!(unknown, Err(PoliciesFailure::Unknown { .. })));
     let nothing = policies.roll_back(&somebody(), None).await;
     assert!(matches!(nothing, Err(PoliciesFailure::NothingBefore)));
-}
-
-#[tokio::test]
-async fn who_rolls_back_waits_for_nobodys_compiler() {
-    let home = Home::new();
-    let policies = home.default().await;
-    let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
-    policies.activate(component, &somebody(), None).await.unwrap();
-    let compiling = policies.0.queues.compile().await;
-    let policies_too = policies.clone();
-    let load = tokio::spawn(async move { policies_too.load(uploaded(UNRULY), &somebody()).await });
-    // It has come as far as to the compiler.
-    while policies.status().requested.unwrap().component != Some(Digest::of(UNRULY)) {
-        tokio::task::yield_now().await;
-    }
-    policies.roll_back(&somebody(), None).await.unwrap();
-    assert_eq!(in_force(&policies), "default");
-    assert!(!load.is_finished());
-    drop(compiling);
-    load.await.unwrap().unwrap();
 }
 
 #[tokio::test]

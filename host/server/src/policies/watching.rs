@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Actor, How, Policies, blocking, boot, sources, wishes::Origin};
+use super::{Actor, How, Policies, PoliciesFailure, blocking, boot, sources, wishes::Origin};
 use crate::config::{Watch, policy::PolicySource};
 
 /// How often sources are looked at without being told: not every file system
@@ -106,9 +106,25 @@ impl Policies {
         let loaded = self.bring(candidate, &actor, Origin::Configured).await;
         self.saw(name, component).await;
         if loaded.is_ok() && watch == Watch::Activate {
-            // What people do after the change stands, and the change waits. Why not
-            // is logged else, and stands in the status.
-            let _ = self.put_in_force(component, How::Watched, &actor, Some(revision)).await;
+            self.put_watched_in_force(component, &actor, revision).await;
+        }
+    }
+
+    /// What people do after the change of a source stands, and the change waits:
+    /// loaded, as the status tells. `revision`: of the record, before it was checked.
+    pub(super) async fn put_watched_in_force(
+        &self,
+        component: Digest,
+        actor: &Actor,
+        revision: u64,
+    ) {
+        match self.put_in_force(component, How::Watched, actor, Some(revision)).await {
+            // How either ended is logged already.
+            Ok(_) | Err(PoliciesFailure::Refused(_)) => {}
+            Err(failure) => tracing::warn!(
+                %component, why = actor.why, %failure,
+                "a watched policy waits; `reprieve policy activate` puts it in force"
+            ),
         }
     }
 

@@ -37,6 +37,9 @@ pub struct ProxyOptions {
     pub pool_idle_timeout: Duration,
     /// Caller connections at once; more wait to be accepted.
     pub max_connections: usize,
+    /// Of one address. None: as many as there may be at all, which is right behind
+    /// a load balancer, whose address is everybody's.
+    pub max_connections_per_address: Option<usize>,
     /// Running requests may take so long to end when the proxy stops.
     pub shutdown_timeout: Duration,
 }
@@ -59,6 +62,7 @@ impl Default for ProxyOptions {
             // nothing.
             pool_idle_timeout: Duration::from_secs(4),
             max_connections: 10_000,
+            max_connections_per_address: None,
             shutdown_timeout: Duration::from_secs(30),
         }
     }
@@ -68,11 +72,18 @@ impl From<&ProxyOptions> for ServeOptions {
     fn from(options: &ProxyOptions) -> Self {
         Self {
             max_connections: options.max_connections,
+            max_connections_per_address: options.max_connections_per_address,
+            body_timeout: Self::DEFAULT_BODY_TIMEOUT,
+            write_timeout: CALLER_TAKES_WITHIN,
             shutdown_timeout: options.shutdown_timeout,
             tls: None,
         }
     }
 }
+
+/// As patient as the proxy is with workspaces: an agent may be at work on an event
+/// for minutes before it reads the next one.
+const CALLER_TAKES_WITHIN: Duration = Duration::from_secs(5 * 60);
 
 /// 520 to 524 are what CDNs say of an origin that is down or silent.
 pub const DEFAULT_BAD_STATUSES: [u16; 8] = [502, 503, 504, 520, 521, 522, 523, 524];

@@ -43,7 +43,10 @@ impl SettingsSchema {
             })
             .ok();
         let properties = schema["properties"].as_object().into_iter().flatten();
-        Self { validator, settings: properties.map(|(key, own)| Setting::of(key, own)).collect() }
+        let mut settings: Vec<Setting> =
+            properties.map(|(key, own)| Setting::of(key, own)).collect();
+        settings.sort_by(|one, other| one.key.cmp(&other.key));
+        Self { validator, settings }
     }
 
     /// By name.
@@ -164,13 +167,14 @@ pub fn plain(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use reprieve_policy::FromSettings as _;
     use serde_json::json;
 
     use super::*;
 
     fn schema() -> SettingsSchema {
-        let text = include_str!("../../../../policy/settings.schema.json");
-        SettingsSchema::new(&serde_json::from_str(text).unwrap())
+        let schema = serde_json::from_str(reprieve_default_policy::Settings::SCHEMA);
+        SettingsSchema::new(&schema.unwrap())
     }
 
     #[test]

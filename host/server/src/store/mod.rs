@@ -282,6 +282,7 @@ async fn keep_house(rooms: Rooms, clock: Arc<dyn Clock>) {
         let _ = rooms.queue.remove_ended(clock.now()).await;
         let _ = rooms.decisions.prune(clock.now()).await;
         let _ = rooms.tokens.flush().await;
+        let _ = rooms.tokens.tidy_up(clock.now()).await;
         let _ = rooms.audit.prune(clock.now()).await;
     }
 }

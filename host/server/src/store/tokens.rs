@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use parking_lot::RwLock;
+use rand::random;
 use reprieve_core::{
     access::{Grant, TokenDigest},
     evidence::StoreFault,
@@ -17,6 +18,14 @@ use super::{row, writer::Writer};
 
 /// Tokens at once. Each is looked at for every request.
 const MAX_TOKENS: usize = 1_000;
+
+/// Of one maker, as far as they are still good: what makes tokens in a loop leaves
+/// room for everybody else.
+const MAX_TOKENS_PER_MAKER: usize = 100;
+
+/// For so long after its end a token is still listed, so that whoever asks why it is
+/// refused finds it.
+const LISTED_AFTER_END: Millis = Millis::from_secs(7 * 24 * 3_600);
 
 /// How exactly it is kept when a token was last used.
 const USE_PRECISION: Millis = Millis::from_secs(60);
@@ -42,6 +51,11 @@ pub enum TokenNotCreated {
     NameTaken(TokenName),
     #[error("there are {MAX_TOKENS} tokens already; revoke some that nobody uses")]
     TooMany,
+    #[error(
+        "token {0} has made {MAX_TOKENS_PER_MAKER} that are still good; revoke some, or let them \
+         expire"
+    )]
+    TooManyOfOne(TokenName),
     #[error("the store is unavailable")]
     StoreUnavailable,
 }
@@ -49,9 +63,21 @@ pub enum TokenNotCreated {
 #[derive(Debug)]
 pub(super) struct Held {
     digest: TokenDigest,
+    /// What is on disk in its place. Of a token that has expired that is no token's:
+    /// a wall clock that is set back between two runs of the host does not make it
+    /// good again.
+    stored: TokenDigest,
     record: TokenRecord,
     /// `last_used` has changed since it was written down.
     unsaved: bool,
+    /// Revoked, and still on disk.
+    revoked: bool,
+}
+
+impl Held {
+    fn is_ended(&self, now: UnixMillis) -> bool {
+        self.record.expires.is_some_and(|end| end <= now)
+    }
 }
 
 /// The tokens of this host.
@@ -72,14 +98,15 @@ impl TokenStore {
         let held = self.held.read();
         let mut found = None;
         for token in &*held {
-            if bool::from(token.digest.0.ct_eq(&digest.0)) {
+            if bool::from(token.digest.0.ct_eq(&digest.0)) && !token.revoked {
                 found = Some(&token.record);
             }
         }
         found.cloned()
     }
 
-    /// The token of this name, and which one it is: another may have it later.
+    /// The token of this name, and which one it is: another may have it later. Also
+    /// one that was revoked and is still on disk.
     pub fn get(&self, name: &TokenName) -> Option<(TokenRecord, TokenDigest)> {
         let held = self.held.read();
         let found = held.iter().find(|token| token.record.name == *name);
@@ -88,52 +115,118 @@ impl TokenStore {
 
     /// By name.
     pub fn list(&self) -> Vec<TokenRecord> {
-        let mut tokens: Vec<_> =
-            self.held.read().iter().map(|token| token.record.clone()).collect();
+        let held = self.held.read();
+        let listed = held.iter().filter(|token| !token.revoked);
+        let mut tokens: Vec<_> = listed.map(|token| token.record.clone()).collect();
         tokens.sort_by(|a, b| a.name.cmp(&b.name));
         tokens
     }
 
-    /// On disk before it returns.
+    /// On disk before it returns. Where there are too many, those that have expired
+    /// make room.
     pub async fn create(
         &self,
         record: TokenRecord,
         digest: TokenDigest,
     ) -> Result<(), TokenNotCreated> {
-        let name = record.name.clone();
+        let (name, maker, now) = (record.name.clone(), record.created_by.clone(), record.created);
         let (to_save, held) = (record.clone(), Arc::clone(&self.held));
         let created = self.writer.write_then(
             0,
             move |connection| insert(connection, &to_save, &digest),
             move |outcome| {
-                if *outcome == Inserted::Yes {
-                    held.write().push(Held { digest, record, unsaved: false });
+                if let Inserted::Yes { expired_made_room } = *outcome {
+                    let mut held = held.write();
+                    held.retain(|token| !(expired_made_room && token.is_ended(now)));
+                    let stored = digest;
+                    held.push(Held { digest, stored, record, unsaved: false, revoked: false });
                 }
             },
         );
         match created.await {
-            Ok(Inserted::Yes) => Ok(()),
+            Ok(Inserted::Yes { .. }) => Ok(()),
             Ok(Inserted::NameTaken) => Err(TokenNotCreated::NameTaken(name)),
             Ok(Inserted::TooMany) => Err(TokenNotCreated::TooMany),
+            Ok(Inserted::TooManyOfOne) => Err(TokenNotCreated::TooManyOfOne(maker)),
             Err(StoreFault::Unavailable) => Err(TokenNotCreated::StoreUnavailable),
         }
     }
 
-    /// Nobody is let in with it any more. False: there is none, or that name has
-    /// another one by now.
+    /// Nobody is let in with it any more, from this call on, even if it fails: then
+    /// it is still on disk, and good again if the host is started anew before it
+    /// could be removed there, which is tried every so often. False: there is none,
+    /// or that name has another one by now.
     pub async fn revoke(&self, name: &TokenName, digest: TokenDigest) -> Result<bool, StoreFault> {
-        let (of, held) = (name.clone(), Arc::clone(&self.held));
-        self.writer
-            .write_then(
-                0,
-                move |connection| {
-                    let sql = "DELETE FROM tokens WHERE name = ?1 AND digest = ?2";
-                    let mut statement = connection.prepare_cached(sql)?;
-                    Ok(statement.execute(params![of.as_str(), digest.0])? > 0)
-                },
-                move |_| held.write().retain(|token| token.digest != digest),
-            )
-            .await
+        let is_it = |token: &&mut Held| token.record.name == *name && token.digest == digest;
+        match self.held.write().iter_mut().find(is_it) {
+            Some(token) => token.revoked = true,
+            None => return Ok(false),
+        }
+        let removed = self.remove(|token| token.digest == digest).await;
+        if removed.is_err() {
+            tracing::error!(token = %name, "revoked, and still on disk: not to be started anew");
+        }
+        removed.map(|()| true)
+    }
+
+    /// What time and faults have left: tokens that have expired are made unusable on
+    /// disk, too, and removed in the end; those whose removal failed are removed.
+    pub(super) async fn tidy_up(&self, now: UnixMillis) -> Result<(), StoreFault> {
+        let is_old =
+            |token: &Held| token.record.expires.is_some_and(|end| end + LISTED_AFTER_END <= now);
+        self.remove(|token| token.revoked || is_old(token)).await?;
+        let ended: Vec<_> = {
+            let held = self.held.read();
+            let usable = held.iter().filter(|token| token.stored == token.digest);
+            usable.filter(|token| token.is_ended(now)).map(|token| token.digest).collect()
+        };
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let held = Arc::clone(&self.held);
+        let changes: Vec<_> =
+            ended.into_iter().map(|digest| (digest, TokenDigest(random()))).collect();
+        let to_write = changes.clone();
+        let written = self.writer.write_then(
+            0,
+            move |connection| {
+                let sql = "UPDATE tokens SET digest = ?2 WHERE digest = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                to_write.iter().try_for_each(|(digest, nobodys)| {
+                    statement.execute(params![digest.0, nobodys.0]).map(|_| ())
+                })
+            },
+            move |()| {
+                let mut held = held.write();
+                for (digest, nobodys) in changes {
+                    let token = held.iter_mut().find(|token| token.digest == digest);
+                    token.into_iter().for_each(|token| token.stored = nobodys);
+                }
+            },
+        );
+        written.await
+    }
+
+    /// From the disk, and then from memory.
+    async fn remove(&self, which: impl Fn(&Held) -> bool) -> Result<(), StoreFault> {
+        let doomed: Vec<_> = {
+            let held = self.held.read();
+            held.iter().filter(|token| which(token)).map(|token| token.stored).collect()
+        };
+        if doomed.is_empty() {
+            return Ok(());
+        }
+        let (held, gone) = (Arc::clone(&self.held), doomed.clone());
+        let removed = self.writer.write_then(
+            0,
+            move |connection| {
+                let sql = "DELETE FROM tokens WHERE digest = ?1";
+                let mut statement = connection.prepare_cached(sql)?;
+                doomed.iter().try_for_each(|stored| statement.execute([stored.0]).map(|_| ()))
+            },
+            move |()| held.write().retain(|token| !gone.contains(&token.stored)),
+        );
+        removed.await
     }
 
     /// It was used; written down with the next [`TokenStore::flush`].
@@ -172,9 +265,10 @@ impl TokenStore {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Inserted {
-    Yes,
+    Yes { expired_made_room: bool },
     NameTaken,
     TooMany,
+    TooManyOfOne,
 }
 
 fn insert(
@@ -189,10 +283,25 @@ fn insert(
     if taken.is_some() {
         return Ok(Inserted::NameTaken);
     }
-    let count: usize =
-        connection.query_row("SELECT count(*) FROM tokens", [], |found| found.get(0))?;
-    if count >= MAX_TOKENS {
-        return Ok(Inserted::TooMany);
+    let (maker, now) = (record.created_by.as_str(), record.created.0);
+    let made: usize = connection
+        .prepare_cached(
+            "SELECT count(*) FROM tokens
+             WHERE created_by = ?1 AND (expires IS NULL OR expires > ?2)",
+        )?
+        .query_row(params![maker, now], |found| found.get(0))?;
+    if made >= MAX_TOKENS_PER_MAKER {
+        return Ok(Inserted::TooManyOfOne);
+    }
+    let count = |connection: &Connection| -> rusqlite::Result<usize> {
+        connection.query_row("SELECT count(*) FROM tokens", [], |found| found.get(0))
+    };
+    let expired_made_room = count(connection)? >= MAX_TOKENS;
+    if expired_made_room {
+        connection.prepare_cached("DELETE FROM tokens WHERE expires <= ?1")?.execute([now])?;
+        if count(connection)? >= MAX_TOKENS {
+            return Ok(Inserted::TooMany);
+        }
     }
     connection
         .prepare_cached(
@@ -208,7 +317,7 @@ fn insert(
             record.expires.map(|at| at.0),
             record.last_used.map(|at| at.0),
         ])?;
-    Ok(Inserted::Yes)
+    Ok(Inserted::Yes { expired_made_room })
 }
 
 pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Held>> {
@@ -216,8 +325,10 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Held>> {
     let mut statement = connection.prepare_cached(sql)?;
     let held = statement.query_map([], |found| {
         let at = |column| found.get::<_, Option<u64>>(column).map(|at| at.map(UnixMillis));
+        let digest = TokenDigest(found.get(1)?);
         Ok(Held {
-            digest: TokenDigest(found.get(1)?),
+            digest,
+            stored: digest,
             record: TokenRecord {
                 name: row::name(found, 0)?,
                 grant: row::json(found, 2)?,
@@ -227,7 +338,11 @@ pub(super) fn load(connection: &Connection) -> rusqlite::Result<Vec<Held>> {
                 last_used: at(6)?,
             },
             unsaved: false,
+            revoked: false,
         })
     })?;
     held.collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,66 +2,61 @@
 //!
 //! Starting goes from what can be refused without a trace (ports, the policy,
 //! the store) to what acts (children, judgements, requests); stopping goes the
-//! other way.
+//! other way. From the first moment on operators are told that the host lives.
 
 mod backends;
 mod courier;
 mod discoveries;
+mod options;
 mod secrets;
 
 use std::{
     collections::BTreeMap,
     io,
     net::SocketAddr,
-    num::NonZeroU32,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use reprieve_core::{
     ids::WorkspaceId,
     ports::{Clock, Probe},
-    time::Millis,
 };
-use reprieve_runtime::Generation;
+use reprieve_runtime::{Current, Generation};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinHandle};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use self::{
     backends::{Runners, Site},
     courier::ProxyCourier,
+    options::{
+        admin_limits, admin_tls, behaviour, proxy_options, serve_options, store_options,
+        workspace_spec,
+    },
 };
 use crate::{
-    admin::{self, AdminLimits, AdminParts},
+    admin::{self, AdminParts, Starting},
     backend::Backends,
     cli::{self, Welcome},
     clock::HostClock,
-    config::{Config, WorkspaceConfig, WorkspaceKind, policy::PolicySource, state_dir},
-    experiments::{ExperimentParts, Experiments},
+    config::{Config, policy::PolicySource, state_dir},
+    experiments::{ExperimentParts, Experiments, Observer},
     policies::{self, BootOptions, MakeFirst, Policies},
-    proxy::{self, Deliverer, ProxyOptions},
-    serve::{ServeOptions, serve},
+    proxy::{self, Deliverer},
+    serve::serve,
     settings::{
         self, LiveSettings, SettingsParts,
         files::{FileSettings, FolderCache},
     },
-    store::{AllApplied, Retention, Store, StoreOptions},
-    supervisor::{Ports, Supervisor, SupervisorOptions, WorkspaceSpec},
-    tls,
+    store::{AllApplied, Store},
+    supervisor::{Ports, Supervisor},
 };
 
 /// Runtime events that wait to be looked at. A full channel delays the reports.
 const EVENTS_KEPT: usize = 1_024;
-
-/// On top of the longest stop grace: what a start itself may take.
-const START_ALLOWANCE: Millis = Millis::from_secs(60);
-
-/// Connections of operators at once; more wait to be accepted.
-const MAX_ADMIN_CONNECTIONS: usize = 1_000;
 
 /// How long judgements and restarts that were begun may take to end when the
 /// host stops.
@@ -133,9 +128,14 @@ impl Host {
     pub async fn start(options: HostOptions) -> anyhow::Result<Self> {
         let HostOptions { config, policy, state_dir, wrap_probe, .. } = options;
         let proxy_listener = bind(config.proxy.listen, "proxy.listen").await?;
-        let admin_tls = admin_tls(&config)?;
+        let (as_proxy, as_admin) = serve_options(&config, admin_tls(&config)?);
         let admin_listener = bind(config.admin.listen, "admin.listen").await?;
         let (proxy_at, admin_at) = (proxy_listener.local_addr()?, admin_listener.local_addr()?);
+        let (stop, starting) = (CancellationToken::new(), Starting::default());
+        let unless_started = stop.clone().drop_guard();
+        let stopped = || stop.clone().cancelled_owned();
+        let admin_server =
+            tokio::spawn(serve(admin_listener, starting.router(), as_admin, stopped()));
 
         let files = read_settings(&config).await?;
         let clock: Arc<dyn Clock> = Arc::new(HostClock::start());
@@ -158,26 +158,9 @@ impl Host {
         let configured = config.workspaces.keys().cloned().collect();
         let runners = runners.follow(&supervisor, configured, &key);
 
-        let stop = CancellationToken::new();
-        let settings = LiveSettings::new(SettingsParts {
-            current: Arc::clone(policies.current()),
-            supervisor: supervisor.clone(),
-            store: Arc::clone(&store.settings),
-            clock: Arc::clone(&clock),
-            config: config.clone(),
-            files,
-            applied,
-        });
-        let experiments = Experiments::open(ExperimentParts {
-            current: Arc::clone(policies.current()),
-            policies: policies.clone(),
-            settings: settings.clone(),
-            supervisor: supervisor.clone(),
-            observer,
-            store: Arc::clone(&store.experiments),
-            clock: Arc::clone(&clock),
-        });
-        let experiments = experiments.await.context("the experiments cannot be gone on with")?;
+        let live = Live { current: policies.current(), supervisor: &supervisor, clock: &clock };
+        let settings = live.settings(&store, &config, files, applied);
+        let experiments = live.experiments(&store, &policies, &settings, observer).await?;
         let following = tokio::spawn(experiments.clone().follow(stop.clone()));
         tokio::spawn(settings.clone().follow(stop.clone()));
         tokio::spawn(policies.clone().watch(config.policy.watch, stop.clone()));
@@ -192,15 +175,10 @@ impl Host {
             limits: admin_limits(&config),
             stop: stop.clone(),
         };
-        let (as_proxy, as_admin) = serve_options(&config, admin_tls);
-        let proxy_router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
-        let listeners = [
-            (proxy_listener, proxy_router, as_proxy),
-            (admin_listener, admin::router(admin_parts), as_admin),
-        ];
-        let servers = listeners.map(|(listener, router, options)| {
-            tokio::spawn(serve(listener, router, options, stop.clone().cancelled_owned()))
-        });
+        starting.end(admin::router(admin_parts));
+        let router = proxy::router(Arc::new(supervisor.clone()), proxy_options(&config));
+        let proxy_server = tokio::spawn(serve(proxy_listener, router, as_proxy, stopped()));
+        unless_started.disarm();
         Ok(Self {
             supervisor,
             settings,
@@ -212,7 +190,7 @@ impl Host {
             runners,
             store,
             stop,
-            servers: servers.into(),
+            servers: vec![proxy_server, admin_server],
             experiments,
             following,
         })
@@ -249,37 +227,49 @@ impl Host {
     }
 }
 
-/// How callers are served, and how operators are.
-fn serve_options(config: &Config, admin_tls: Option<TlsAcceptor>) -> (ServeOptions, ServeOptions) {
-    let as_proxy = ServeOptions::from(&proxy_options(config));
-    let max_connections = MAX_ADMIN_CONNECTIONS;
-    let as_admin = ServeOptions { max_connections, tls: admin_tls, ..as_proxy.clone() };
-    (as_proxy, as_admin)
+/// What is changed while the host runs, and whom the changes concern.
+struct Live<'a> {
+    current: &'a Arc<Current>,
+    supervisor: &'a Supervisor,
+    clock: &'a Arc<dyn Clock>,
 }
 
-/// None: plain HTTP, which other machines reach only if the configuration takes
-/// that risk.
-fn admin_tls(config: &Config) -> anyhow::Result<Option<TlsAcceptor>> {
-    let admin = &config.admin;
-    match &admin.tls {
-        Some(files) => Ok(Some(tls::acceptor(&files.cert, &files.key).context("admin.tls")?)),
-        None if admin.listen.ip().is_loopback() || admin.insecure => Ok(None),
-        None => bail!(
-            "admin.listen {} is reachable from other machines: set admin.tls, or keep it on the \
-             loopback interface",
-            admin.listen
-        ),
+impl Live<'_> {
+    fn settings(
+        &self,
+        store: &Store,
+        config: &Config,
+        files: FileSettings,
+        applied: AllApplied,
+    ) -> LiveSettings {
+        LiveSettings::new(SettingsParts {
+            current: Arc::clone(self.current),
+            supervisor: self.supervisor.clone(),
+            store: Arc::clone(&store.settings),
+            clock: Arc::clone(self.clock),
+            config: config.clone(),
+            files,
+            applied,
+        })
     }
-}
 
-fn admin_limits(config: &Config) -> AdminLimits {
-    let count = |count: u64| {
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
-        NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN)
-    };
-    AdminLimits {
-        requests_per_second: count(config.admin.requests_per_second.get()),
-        failures_per_minute: count(config.admin.failures_per_minute.get()),
+    async fn experiments(
+        &self,
+        store: &Store,
+        policies: &Policies,
+        settings: &LiveSettings,
+        observer: Arc<Observer>,
+    ) -> anyhow::Result<Experiments> {
+        let parts = ExperimentParts {
+            current: Arc::clone(self.current),
+            policies: policies.clone(),
+            settings: settings.clone(),
+            supervisor: self.supervisor.clone(),
+            observer,
+            store: Arc::clone(&store.experiments),
+            clock: Arc::clone(self.clock),
+        };
+        Experiments::open(parts).await.context("the experiments cannot be gone on with")
     }
 }
 
@@ -327,17 +317,6 @@ async fn boot(
     policies::boot(options).await
 }
 
-fn store_options(config: &Config) -> StoreOptions {
-    StoreOptions {
-        queue_capacity: u32::try_from(config.queue.capacity.get()).unwrap_or(u32::MAX),
-        retention: Retention {
-            newest: config.decisions.capacity.get(),
-            max_age: config.decisions.retention.get(),
-        },
-        audit_max_age: config.admin.audit_retention.get(),
-    }
-}
-
 fn ports(
     config: &Config,
     clock: Arc<dyn Clock>,
@@ -369,39 +348,6 @@ fn ports(
     }
 }
 
-fn behaviour(config: &Config) -> SupervisorOptions {
-    let graces = config.workspaces.values().map(|workspace| workspace.stop_grace.get());
-    let mut longest = graces.max().unwrap_or_default();
-    if config.docker.enabled {
-        // Containers may name a grace of their own.
-        longest = longest.max(backends::LONGEST_CONTAINER_GRACE);
-    }
-    SupervisorOptions {
-        preflight: config.proxy.preflight,
-        restart_deadline: longest.saturating_add(START_ALLOWANCE),
-        max_queue_age: config.queue.max_age.get(),
-        ..SupervisorOptions::default()
-    }
-}
-
-fn proxy_options(config: &Config) -> ProxyOptions {
-    let proxy = &config.proxy;
-    ProxyOptions {
-        public_url: proxy.public_url.clone(),
-        trust_forwarded: proxy.trust_forwarded,
-        bad_statuses: proxy.failed_statuses.0.clone(),
-        queue_on_dead: proxy.queue_on_dead,
-        request_limit_bytes: proxy.body_limit.bytes(),
-        response_limit_bytes: proxy.response_limit.bytes(),
-        connect_timeout: proxy.connect_timeout.get().as_duration(),
-        idle_timeout: proxy.idle_timeout.get().as_duration(),
-        answer_timeout: proxy.answer_timeout.get().as_duration(),
-        max_connections: usize::try_from(proxy.max_connections.get()).unwrap_or(usize::MAX),
-        shutdown_timeout: proxy.shutdown_timeout.get().as_duration(),
-        ..ProxyOptions::default()
-    }
-}
-
 async fn take_on_configured(
     supervisor: &Supervisor,
     config: &Config,
@@ -413,27 +359,6 @@ async fn take_on_configured(
         supervisor.take_on(workspace_spec(id, workspace, &tokens[id], address)).await?;
     }
     Ok(())
-}
-
-fn workspace_spec(
-    id: &WorkspaceId,
-    workspace: &WorkspaceConfig,
-    token: &str,
-    running_at: Option<Url>,
-) -> WorkspaceSpec {
-    let labels = workspace.labels.iter();
-    WorkspaceSpec {
-        id: id.clone(),
-        tenant: workspace.tenant.clone(),
-        kind: workspace.kind.as_str().to_owned(),
-        labels: labels.map(|(key, value)| (key.clone(), value.clone())).collect(),
-        queues_for_itself: workspace.queues_for_itself,
-        token: token.to_owned(),
-        address: workspace.address.clone().or(running_at),
-        depends_on: workspace.depends_on.clone(),
-        discovered: false,
-        ends_with_host: workspace.kind == WorkspaceKind::Process,
-    }
 }
 
 fn base_url(scheme: &str, address: SocketAddr) -> anyhow::Result<Url> {

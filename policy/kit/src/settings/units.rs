@@ -1,8 +1,6 @@
-//! Values with a unit: lengths of time, shares, counts.
+//! The kinds of settings, and how each is written: lengths of time, shares,
+//! counts, flags.
 
-use core::fmt;
-
-use super::{FromSetting, Written};
 use crate::words::Millis;
 
 /// A share of a whole, in hundredths.
@@ -22,118 +20,218 @@ impl Percent {
     }
 }
 
-/// Units of lengths. The first of a size is how it is printed.
-const UNITS: [(&str, u64); 5] =
-    [("h", 3_600_000), ("min", 60_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+/// A type that settings can have: [`Millis`], [`Percent`], `u32` and `bool`.
+pub trait Unit: Copy {
+    #[doc(hidden)]
+    const KIND: Kind;
 
-impl FromSetting for Millis {
-    const WRITTEN: &'static str =
-        "a length of time with its unit, like \"500ms\", \"1.5s\", \"10min\" or \"1h\"";
+    #[doc(hidden)]
+    fn from_raw(raw: u64) -> Self;
+}
 
-    fn from_setting(value: &Written) -> Option<Self> {
-        let text = value.as_text()?;
-        let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, unit) = text.split_at(unit_at);
-        let (_, unit_ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-        let whole_ms = digits(whole)?.checked_mul(*unit_ms)?;
-        Some(Self(whole_ms.checked_add(fraction_ms(fraction, *unit_ms)?)?))
+/// How a setting is written and read. Read ones are numbers: milliseconds,
+/// hundredths, a count, 0 or 1.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Length,
+    Share,
+    Count,
+    Flag,
+}
+
+impl Unit for Millis {
+    const KIND: Kind = Kind::Length;
+
+    fn from_raw(raw: u64) -> Self {
+        Self(raw)
     }
 }
 
-fn digits(text: &str) -> Option<u64> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+impl Unit for Percent {
+    const KIND: Kind = Kind::Share;
+
+    fn from_raw(raw: u64) -> Self {
+        // The declaration of the setting holds its range to this.
+        Self(raw as u32)
+    }
 }
 
-/// `fraction` of a unit, as the digits after the point. None if it is finer than
-/// a millisecond.
-fn fraction_ms(fraction: &str, unit_ms: u64) -> Option<u64> {
-    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let scaled = digits(fraction)?.checked_mul(unit_ms)?;
-    scaled.is_multiple_of(scale).then(|| scaled / scale)
+impl Unit for u32 {
+    const KIND: Kind = Kind::Count;
+
+    fn from_raw(raw: u64) -> Self {
+        raw as Self
+    }
 }
 
-impl fmt::Display for Millis {
-    /// As a setting is written: `90s`, `3min`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fits = |unit: &&(&str, u64)| self.0 >= unit.1 && self.0.is_multiple_of(unit.1);
-        match UNITS.iter().find(fits) {
-            Some((name, unit_ms)) => write!(f, "{}{name}", self.0 / unit_ms),
-            None => f.write_str("0s"),
+impl Unit for bool {
+    const KIND: Kind = Kind::Flag;
+
+    fn from_raw(raw: u64) -> Self {
+        raw != 0
+    }
+}
+
+impl Kind {
+    /// Of what is not written as it should be, after the value.
+    pub(super) const fn refusal(self) -> &'static str {
+        match self {
+            Self::Length => {
+                " is not a length of time with its unit, like \"500ms\", \"1.5s\", \"10min\" or \"1h\""
+            }
+            Self::Share => " is not a share like \"50%\"",
+            Self::Count => " is not a whole number",
+            Self::Flag => " is neither true nor false",
+        }
+    }
+
+    /// How it is written, for the JSON Schema.
+    pub(super) const fn schema(self) -> &'static str {
+        match self {
+            Self::Length => r#""type":"string","pattern":"^[0-9]+(\\.[0-9]+)?(ms|s|m|min|h)$""#,
+            Self::Share => r#""type":"string","pattern":"^[0-9]+%$""#,
+            Self::Count => r#""type":"integer""#,
+            Self::Flag => r#""type":"boolean""#,
+        }
+    }
+
+    /// Whether JSON has it in quotes.
+    pub(super) const fn is_text(self) -> bool {
+        matches!(self, Self::Length | Self::Share)
+    }
+
+    /// The largest that [`Unit::from_raw`] takes.
+    pub(super) const fn largest(self) -> u64 {
+        match self {
+            Self::Length => u64::MAX,
+            Self::Share | Self::Count => u32::MAX as u64,
+            Self::Flag => 1,
+        }
+    }
+
+    /// Reads what stands in the quotes, or without any. None if it is not written
+    /// as it should be; too large a number is read as the largest. The compiler
+    /// reads defaults and ranges by the same rules.
+    pub(super) const fn read(self, text: &str) -> Option<u64> {
+        let (number, unit) = number(text.as_bytes());
+        match self {
+            Self::Length => length(number, unit),
+            Self::Share => match (number, unit) {
+                (Some(number), b"%") => Some(number),
+                _ => None,
+            },
+            Self::Count => match unit {
+                b"" => number,
+                _ => None,
+            },
+            Self::Flag => match unit {
+                b"true" => Some(1),
+                b"false" => Some(0),
+                _ => None,
+            },
         }
     }
 }
 
-impl FromSetting for u32 {
-    const WRITTEN: &'static str = "a whole number";
-
-    fn from_setting(value: &Written) -> Option<Self> {
-        value.as_whole().map(|number| Self::try_from(number).unwrap_or(Self::MAX))
+/// The number that the text begins with, if it does, and the rest.
+const fn number(text: &[u8]) -> (Option<u64>, &[u8]) {
+    let (mut number, mut at) = (0_u64, 0);
+    while at < text.len() && text[at].is_ascii_digit() {
+        number = number.saturating_mul(10).saturating_add((text[at] - b'0') as u64);
+        at += 1;
     }
+    let (_, rest) = text.split_at(at);
+    (if at == 0 { None } else { Some(number) }, rest)
 }
 
-impl FromSetting for Percent {
-    const WRITTEN: &'static str = "a share like \"50%\"";
-
-    fn from_setting(value: &Written) -> Option<Self> {
-        let number = digits(value.as_text()?.strip_suffix('%')?)?;
-        Some(Self(u32::try_from(number).unwrap_or(u32::MAX)))
+/// A whole number, perhaps a fraction, and a unit. None if it is finer than a
+/// millisecond.
+const fn length(whole: Option<u64>, rest: &[u8]) -> Option<u64> {
+    let Some(whole) = whole else { return None };
+    let (fraction, digits, unit) = match rest {
+        [b'.', rest @ ..] => {
+            let (Some(fraction), unit) = number(rest) else { return None };
+            (fraction, rest.len() - unit.len(), unit)
+        }
+        _ => (0, 0, rest),
+    };
+    let unit_ms = match unit {
+        b"ms" => 1,
+        b"s" => 1_000,
+        b"m" | b"min" => 60_000,
+        b"h" => 3_600_000,
+        _ => return None,
+    };
+    let Some(scale) = 10_u64.checked_pow(digits as u32) else { return None };
+    let Some(scaled) = fraction.checked_mul(unit_ms) else { return None };
+    if !scaled.is_multiple_of(scale) {
+        return None;
     }
-}
-
-impl fmt::Display for Percent {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}%", self.0)
-    }
+    Some(whole.saturating_mul(unit_ms).saturating_add(scaled / scale))
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::string::ToString as _;
-
-    use serde_json::json;
-
     use super::*;
 
     #[test]
     fn a_length_is_a_number_with_its_unit() {
         for (written, expected) in [
-            (json!("500ms"), Some(500)),
-            (json!("15s"), Some(15_000)),
-            (json!("1.5s"), Some(1_500)),
-            (json!("0.25h"), Some(900_000)),
-            (json!("10m"), Some(600_000)),
-            (json!("10min"), Some(600_000)),
-            (json!("1h"), Some(3_600_000)),
-            (json!("0s"), Some(0)),
-            (json!("1.5ms"), None),
-            (json!("1.s"), None),
-            (json!(".5s"), None),
-            (json!("1.2.3s"), None),
-            (json!("-1s"), None),
-            (json!("s"), None),
-            (json!("15"), None),
-            (json!(15), None),
-            (json!("15 s"), None),
-            (json!("15d"), None),
-            (json!("99999999999999999999s"), None),
-            (json!("9999999999999999999s"), None),
-            (json!("0.00000000000000000000001s"), None),
-            (json!(null), None),
+            ("500ms", Some(500)),
+            ("15s", Some(15_000)),
+            ("1.5s", Some(1_500)),
+            ("0.25h", Some(900_000)),
+            ("10m", Some(600_000)),
+            ("10min", Some(600_000)),
+            ("1h", Some(3_600_000)),
+            ("0s", Some(0)),
+            ("007s", Some(7_000)),
+            ("1.5ms", None),
+            ("1.s", None),
+            (".5s", None),
+            ("1.2.3s", None),
+            ("-1s", None),
+            ("s", None),
+            ("", None),
+            ("15", None),
+            ("1.5", None),
+            ("15 s", None),
+            (" 15s", None),
+            ("15s ", None),
+            ("15d", None),
+            ("15S", None),
+            ("1e3s", None),
+            ("\u{661}s", None),
+            ("0.00000000000000000000001s", None),
+            ("99999999999999999999s", Some(u64::MAX)),
+            ("9999999999999999999s", Some(u64::MAX)),
         ] {
-            let read: Written = serde_json::from_str(&written.to_string()).unwrap();
-            assert_eq!(Millis::from_setting(&read), expected.map(Millis), "{written}");
+            assert_eq!(Kind::Length.read(written), expected, "{written}");
         }
     }
 
     #[test]
-    fn lengths_are_printed_as_they_are_written() {
-        for (millis, text) in
-            [(0, "0s"), (250, "250ms"), (1_500, "1500ms"), (90_000, "90s"), (180_000, "3min")]
-        {
-            assert_eq!(Millis(millis).to_string(), text);
-            let read = Millis::from_setting(&Written::Text(text.into()));
-            assert_eq!(read, Some(Millis(millis)), "{text}");
+    fn shares_counts_and_flags_are_written_in_one_way() {
+        for (kind, written, expected) in [
+            (Kind::Share, "50%", Some(50)),
+            (Kind::Share, "99999999999999999999%", Some(u64::MAX)),
+            (Kind::Share, "50", None),
+            (Kind::Share, "%", None),
+            (Kind::Share, "50%%", None),
+            (Kind::Share, "1.5%", None),
+            (Kind::Count, "5", Some(5)),
+            (Kind::Count, "99999999999999999999", Some(u64::MAX)),
+            (Kind::Count, "-5", None),
+            (Kind::Count, "1.5", None),
+            (Kind::Count, "1e3", None),
+            (Kind::Count, "", None),
+            (Kind::Flag, "true", Some(1)),
+            (Kind::Flag, "false", Some(0)),
+            (Kind::Flag, "1", None),
+            (Kind::Flag, "", None),
+        ] {
+            assert_eq!(kind.read(written), expected, "{written}");
         }
     }
 

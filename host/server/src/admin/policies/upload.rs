@@ -16,7 +16,7 @@ use super::{actor, asked::UploadQuery};
 use crate::{
     admin::{
         Admin,
-        extract::Query,
+        extract::{Query, stalled},
         guard::Caller,
         problem::{Flaw, Problem},
     },
@@ -83,7 +83,7 @@ impl FromRequest<Admin> for Upload {
         })?;
         let bytes = bytes.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => too_large(),
-            _ => Problem::malformed("the body broke off"),
+            _ => stalled(&rejection).unwrap_or_else(|| Problem::malformed("the body broke off")),
         })?;
         Ok(Self { bytes, signature, place })
     }

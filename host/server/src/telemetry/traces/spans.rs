@@ -219,3 +219,67 @@ const fn failure_name(failure: ForwardFailure) -> &'static str {
         ForwardFailure::BadStatus(_) => "bad-status",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use reprieve_core::judgement::RestartCause;
+
+    use super::*;
+    use crate::logged::Logged;
+
+    /// What every span has.
+    const COMMON: [&str; 2] = ["reprieve.workspace", "reprieve.tenant"];
+
+    /// Names of spans, and of the attributes that they have beside the common ones.
+    type Spans = BTreeMap<String, BTreeSet<String>>;
+
+    fn in_code() -> Spans {
+        // Somebody takes them.
+        let (_log, _taking) = Logged::begin();
+        let (workspace, tenant) = (&"ws-1".parse().unwrap(), &"acme".parse().unwrap());
+        let spans = [
+            request(&Request::new(()), workspace, tenant),
+            judge(Trigger::Sweep, workspace, tenant),
+            decide(&Call::Admit { cause: RestartCause::Operator }, workspace, tenant),
+            look("process", workspace, tenant),
+            restart("operator", LifeId(1), workspace, tenant),
+            deliver(&[], workspace, tenant),
+        ];
+        // One that is made elsewhere in this file has to be in the list.
+        let source = include_str!("spans.rs").split("#[cfg(test)]").next().unwrap();
+        assert_eq!(source.matches("info_span!(").count(), spans.len());
+        let spans = spans.iter().map(|span| {
+            let span = span.metadata().unwrap();
+            let fields: BTreeSet<_> = span.fields().iter().map(|field| field.name()).collect();
+            assert!(COMMON.iter().all(|common| fields.contains(common)), "{}", span.name());
+            let own = fields.into_iter().filter(|field| !field.starts_with("otel."));
+            let own = own.filter(|field| !COMMON.contains(field)).map(str::to_owned);
+            (span.name().to_owned(), own.collect())
+        });
+        spans.collect()
+    }
+
+    /// Of the table: what is in backquotes in its first and its third column.
+    fn in_the_document() -> Spans {
+        let document = include_str!("../../../../../docs/tracing.md");
+        let rows = document.lines().filter(|line| line.starts_with("| `"));
+        let quoted = |cell: &str| -> Vec<String> {
+            cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+        };
+        let spans = rows.map(|row| {
+            let cells: Vec<_> = row.trim_matches('|').split('|').collect();
+            // A request is named after its method, too.
+            let name = quoted(cells[0]).remove(0);
+            let name = name.split(' ').next().unwrap().to_owned();
+            (name, quoted(cells[2]).into_iter().collect())
+        });
+        spans.collect()
+    }
+
+    #[test]
+    fn the_document_names_every_span_and_every_attribute_and_no_other() {
+        assert_eq!(in_the_document(), in_code());
+    }
+}

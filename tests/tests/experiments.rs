@@ -1,0 +1,288 @@
+//! A candidate is tried on story 1's traffic, on virtual time: it harms nobody
+//! outside its share, and is put away for what it does or would have done.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use reprieve_core::{
+    evidence::ProbeFault,
+    experiment::{Arm, Experiment, Guardrail},
+    ids::{Digest, ExperimentName, WorkspaceId},
+    judgement::ForwardFailure,
+    settings::{Layer, Source},
+};
+use reprieve_server::{
+    experiments::{
+        ABORTED, ExperimentFailure, ExperimentParts, Experiments, Observer, Standing, State,
+    },
+    policies::{Actor, Policies},
+};
+use reprieve_tests::{Stage, StageOptions, policies_in, ws};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+const FLEET: u32 = 16;
+/// Real time: what judges beside has a thread of its own.
+const LOOKS: u32 = 30_000;
+
+/// A fleet under the default policy, which keeps `trust-the-probe` on its shelf.
+struct Laboratory {
+    stage: Stage,
+    policies: Policies,
+    experiments: Experiments,
+    trusting: Digest,
+    _state: tempfile::TempDir,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+fn somebody() -> Actor {
+    Actor { by: "sre".to_owned(), why: "to see".to_owned() }
+}
+
+fn parts(stage: &Stage, policies: &Policies, observer: &Arc<Observer>) -> ExperimentParts {
+    ExperimentParts {
+        current: Arc::clone(&stage.current),
+        policies: policies.clone(),
+        settings: stage.settings.clone(),
+        supervisor: stage.supervisor.clone(),
+        observer: Arc::clone(observer),
+        store: stage.store.experiments.clone(),
+        clock: Arc::clone(&stage.clock),
+    }
+}
+
+impl Laboratory {
+    async fn open() -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let policies = policies_in(state.path()).await;
+        let loaded = policies.load_named("trust-the-probe", &somebody()).await.unwrap();
+        let stage = Stage::set(StageOptions {
+            workspaces: FLEET,
+            beat_every: Duration::from_secs(30),
+            current: Some(Arc::clone(policies.current())),
+            ..StageOptions::default()
+        })
+        .await;
+        let experiments =
+            Experiments::open(parts(&stage, &policies, &stage.observer)).await.unwrap();
+        let stop = CancellationToken::new();
+        tokio::spawn(experiments.clone().follow(stop.clone()));
+        Self {
+            stage,
+            policies,
+            experiments,
+            trusting: loaded.component,
+            _state: state,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    fn experiment(&self, name: &str, more: &Value) -> Experiment {
+        let mut all = json!({
+            "name": name, "owner": "sre", "hypothesis": "it sees deaths sooner",
+            "mode": "shadow", "share_bp": 10_000, "candidate": {"component": self.trusting},
+            "ends_at": self.stage.clock.now().0 + 7 * 86_400_000,
+        });
+        let more = more.as_object().unwrap().clone();
+        all.as_object_mut().unwrap().extend(more);
+        serde_json::from_value(all).unwrap()
+    }
+
+    async fn start(&self, name: &str, more: Value) -> ExperimentName {
+        let experiment = self.experiment(name, &more);
+        let standing = self.experiments.start(experiment, &somebody()).await.unwrap();
+        assert_eq!(standing.record.state, State::Running);
+        // The arms have to be exposed before anything can be learnt.
+        self.stage.pass(Duration::from_secs(600)).await;
+        standing.record.experiment.name
+    }
+
+    /// The daemon stalls for 20 s, and everybody's forwards fail.
+    async fn storm(&self) {
+        self.stage.runtime.stall(ProbeFault::ClosedEarly);
+        for number in 1..=FLEET {
+            self.stage.fail(number, ForwardFailure::ClosedEarly).await;
+        }
+        self.stage.pass(Duration::from_secs(20)).await;
+        self.stage.runtime.recover();
+    }
+
+    fn standing(&self, name: &ExperimentName) -> Standing {
+        self.experiments.standing(name).unwrap()
+    }
+
+    async fn until(&self, name: &ExperimentName, what: &str, is_so: impl Fn(&Standing) -> bool) {
+        for _ in 0..LOOKS {
+            if is_so(&self.standing(name)) {
+                return;
+            }
+            let a_moment = || std::thread::sleep(Duration::from_millis(1));
+            tokio::task::spawn_blocking(a_moment).await.unwrap();
+        }
+        panic!("{what} did not come about: {:#?}", self.standing(name));
+    }
+
+    /// Restarts of each workspace.
+    fn restarts(&self) -> BTreeMap<WorkspaceId, usize> {
+        let mut all = BTreeMap::new();
+        for start in self.stage.restarts() {
+            *all.entry(start.workspace).or_default() += 1;
+        }
+        all
+    }
+}
+
+const fn is_aborted(standing: &Standing) -> bool {
+    matches!(standing.record.state, State::Aborted(_))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shadow_acts_on_nobody_and_what_it_would_have_killed_is_counted() {
+    let lab = Laboratory::open().await;
+    let name = lab.start("shadow", json!({})).await;
+    lab.storm().await;
+    lab.until(&name, "its would-be deaths", |standing| {
+        standing.page.tally.counts(Arm::Candidate).dead >= 6
+    })
+    .await;
+    assert!(lab.restarts().is_empty(), "{:?}", lab.restarts());
+    let page = lab.standing(&name).page;
+    assert_eq!(page.tally.counts(Arm::Control).dead, 0);
+    assert_eq!(page.tally.counts(Arm::Candidate).restarts, 0);
+    let disagreement = page.disagreements.front().expect("a disagreement");
+    assert!(disagreement.candidate.starts_with("dead "), "{disagreement:?}");
+    assert!(disagreement.control.starts_with("alive "), "{disagreement:?}");
+
+    // Everybody's next beat shows that it would have been wrong.
+    lab.stage.pass(Duration::from_secs(60)).await;
+    lab.until(&name, "its abort", is_aborted).await;
+    let page = lab.standing(&name).page;
+    assert!(page.tally.counts(Arm::Candidate).false_deaths >= 6);
+    assert_eq!(page.breach.map(|breach| breach.guardrail), Some(Guardrail::Deaths));
+    assert!(lab.restarts().is_empty(), "{:?}", lab.restarts());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_kills_is_aborted_and_harms_nobody_outside_its_share() {
+    let lab = Laboratory::open().await;
+    let name = lab.start("canary", json!({"mode": "canary", "share_bp": 2_500})).await;
+    let experiment = lab.standing(&name).record.experiment;
+    let in_share = (1..=FLEET).filter(|n| experiment.arm(&ws(*n)) == Arm::Candidate).count();
+    assert!((1..8).contains(&in_share), "{in_share} of {FLEET}");
+    lab.storm().await;
+    lab.stage.pass(Duration::from_secs(60)).await;
+    lab.until(&name, "its abort", is_aborted).await;
+    let killed = lab.restarts();
+    assert!(!killed.is_empty(), "the canary must bite");
+    for _ in 0..3 {
+        lab.storm().await;
+        lab.stage.pass(Duration::from_secs(300)).await;
+    }
+    assert_eq!(lab.restarts(), killed, "after its abort it acts on nobody");
+    for (workspace, times) in killed {
+        assert_eq!(experiment.arm(&workspace), Arm::Candidate, "{workspace}");
+        assert_eq!(times, 1, "{workspace}");
+    }
+    let alerts = lab.experiments.alerts();
+    assert!(alerts.iter().any(|alert| alert.code == ABORTED), "{alerts:?}");
+    let again = lab.experiments.promote(&name, &somebody()).await;
+    assert!(matches!(again, Err(ExperimentFailure::NotRunning { .. })), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_like_the_control_is_not_aborted() {
+    let lab = Laboratory::open().await;
+    let candidate = json!({"settings": {"busy_retry_after": "30s"}});
+    let more = json!({"mode": "ab", "share_bp": 5_000, "candidate": candidate});
+    let name = lab.start("same", more).await;
+    for _ in 0..5 {
+        lab.storm().await;
+        lab.stage.pass(Duration::from_secs(600)).await;
+    }
+    lab.until(&name, "both judge", |standing| standing.page.tally.compared().0 >= 50).await;
+    let Standing { record, page, .. } = lab.standing(&name);
+    assert_eq!(record.state, State::Running);
+    assert_eq!(page.tally.compared().1, 0, "{:?}", page.disagreements);
+    assert!(page.tally.hours(Arm::Candidate) > 0.0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_experiment_survives_its_host_and_an_aborted_one_stays_so() {
+    let lab = Laboratory::open().await;
+    let running =
+        lab.start("running", json!({"mode": "ab", "target": {"tenants": ["acme"]}})).await;
+    let other = json!({"mode": "ab", "target": {"tenants": ["umbrella"]}});
+    let aborted = lab.start("aborted", other).await;
+    lab.experiments.abort(&aborted, &somebody()).await.unwrap();
+    let before = lab.standing(&running);
+
+    // The host ends, and another begins with its store.
+    lab.stage.current.set_trials(|_, _| Vec::new());
+    let observer = Arc::default();
+    let next = Experiments::open(parts(&lab.stage, &lab.policies, &observer)).await.unwrap();
+    let trials = lab.stage.current.trials();
+    let names: Vec<_> = trials.iter().map(|trial| trial.experiment().name.clone()).collect();
+    assert_eq!(names, [running.clone()], "only what ran goes on");
+    let after = next.standing(&running).unwrap();
+    assert_eq!(after.record, before.record);
+    assert_eq!(after.suspended, None);
+    assert!(after.page.tally.hours(Arm::Candidate) > 0.0, "what was seen is not forgotten");
+    assert!(is_aborted(&next.standing(&aborted).unwrap()));
+    let again = next.start(lab.experiment("aborted", &json!({})), &somebody()).await;
+    assert!(matches!(again, Err(ExperimentFailure::NameTaken(_))), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_experiments_never_share_a_workspace() {
+    let lab = Laboratory::open().await;
+    let first = lab.start("first", json!({"target": {"tenants": ["acme"]}})).await;
+    let second = lab.experiment("second", &json!({}));
+    let refused = lab.experiments.start(second.clone(), &somebody()).await;
+    let Err(ExperimentFailure::Overlaps { running }) = refused else { panic!("{refused:?}") };
+    assert_eq!(running, first);
+    lab.experiments.abort(&first, &somebody()).await.unwrap();
+    lab.experiments.start(second, &somebody()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_promoted_judges_everybody() {
+    let lab = Laboratory::open().await;
+    let candidate = json!({"component": lab.trusting, "settings": {"liveness_ttl": "45s"}});
+    let target = json!({"tenants": ["acme"]});
+    let more = json!({"mode": "ab", "share_bp": 100, "candidate": candidate, "target": target});
+    let name = lab.start("better", more).await;
+    let standing = lab.experiments.promote(&name, &somebody()).await.unwrap();
+    assert!(matches!(standing.record.state, State::Promoted(_)), "{:?}", standing.record.state);
+    let in_force = lab.stage.current.snapshot();
+    assert_eq!(in_force.policy().digest(), lab.trusting);
+    let acme = Layer::Tenant("acme".parse().unwrap());
+    let applied = in_force.layers().of(Source::Applied).get(&acme).expect("acme's settings");
+    assert_eq!(applied.get("liveness_ttl"), Some(&json!("45s")));
+    assert!(lab.stage.current.trials().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_experiment_stops_by_itself_at_its_end() {
+    let lab = Laboratory::open().await;
+    let name = lab.start("short", json!({"ends_at": lab.stage.clock.now().0 + 900_000})).await;
+    assert_eq!(lab.standing(&name).record.state, State::Running);
+    lab.stage.pass(Duration::from_secs(400)).await;
+    let is_over = |standing: &Standing| matches!(standing.record.state, State::Ended(_));
+    lab.until(&name, "its end", is_over).await;
+    assert!(lab.stage.current.trials().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_candidate_that_cannot_be_tried_is_refused_and_nothing_begins() {
+    let lab = Laboratory::open().await;
+    let unknown = json!({"candidate": {"component": Digest::of(b"nobody's")}});
+    let refused = lab.experiments.start(lab.experiment("a", &unknown), &somebody()).await;
+    assert!(matches!(refused, Err(ExperimentFailure::Policy(_))), "{refused:?}");
+    let wrong = json!({"candidate": {"settings": {"settle": "a while"}}});
+    let refused = lab.experiments.start(lab.experiment("b", &wrong), &somebody()).await;
+    let Err(ExperimentFailure::Candidate { why }) = refused else { panic!("{refused:?}") };
+    assert!(why.contains("settle"), "{why}");
+    assert!(lab.experiments.list().is_empty());
+    assert!(lab.stage.current.trials().is_empty());
+}
