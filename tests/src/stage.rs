@@ -17,7 +17,8 @@ use reprieve_runtime::Current;
 use reprieve_server::{
     clock::HostClock,
     config::Config,
-    experiments::Observer,
+    experiments::{ExperimentParts, Experiments, Observer},
+    policies::Policies,
     proxy::fleet::{Fleet, Heartbeat, Registration, ReportRefused},
     settings::{LiveSettings, SettingsParts, files::FileSettings},
     store::{AllApplied, Store, StoreOptions},
@@ -151,6 +152,20 @@ impl Stage {
             stage.keep_beating(number);
         }
         stage
+    }
+
+    /// Experiments on its fleet, with candidates that are kept there.
+    pub async fn experiments(&self, policies: &Policies) -> Experiments {
+        let parts = ExperimentParts {
+            current: Arc::clone(&self.current),
+            policies: policies.clone(),
+            settings: self.settings.clone(),
+            supervisor: self.supervisor.clone(),
+            observer: Arc::clone(&self.observer),
+            store: Arc::clone(&self.store.experiments),
+            clock: Arc::clone(&self.clock),
+        };
+        Experiments::open(parts).await.expect("none is on record")
     }
 
     /// Beats as long as the workspace is up. Workspaces do not beat in step.

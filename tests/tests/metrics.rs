@@ -19,11 +19,14 @@ use regex::Regex;
 use reprieve_core::{
     decision::Finding,
     evidence::ProbeFault,
+    experiment::{ALL_BP, Candidate as ExperimentCandidate, Experiment, Guardrails, Mode, Target},
     judgement::{ForwardFailure, RestartCause},
+    time::Millis,
 };
 use reprieve_runtime::registry::Candidate;
 use reprieve_server::{
     admin::{self, AdminLimits, AdminParts},
+    experiments::{self, Experiments},
     policies::{ALERTS, Actor, Policies},
 };
 use reprieve_tests::{Stage, StageOptions, policies_in, ws};
@@ -39,6 +42,7 @@ const PARTS: [&str; 3] = ["_bucket", "_sum", "_count"];
 struct Watched {
     stage: Stage,
     policies: Policies,
+    experiments: Experiments,
     router: Router,
     /// The host's state, as far as it is not in memory.
     _folder: TempDir,
@@ -57,18 +61,20 @@ impl Watched {
         let current = Some(Arc::clone(policies.current()));
         let options = StageOptions { workspaces: 2, current, ..StageOptions::default() };
         let stage = Stage::set(options).await;
+        let experiments = stage.experiments(&policies).await;
         let many = NonZeroU32::new(100_000).unwrap();
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
             policies: policies.clone(),
+            experiments: experiments.clone(),
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: TOKEN.to_owned(),
             limits: AdminLimits { requests_per_second: many, failures_per_minute: many },
             stop: CancellationToken::new(),
         });
-        Self { stage, policies, router, _folder: folder }
+        Self { stage, policies, experiments, router, _folder: folder }
     }
 
     async fn scrape(&self) -> Scrape {
@@ -139,10 +145,32 @@ fn documented() -> Families {
     families
 }
 
+impl Watched {
+    /// Every guardrail is on.
+    async fn try_settings(&self) {
+        let guardrails = Guardrails { max_disagreement_bp: Some(500), ..Guardrails::default() };
+        let settings = [("settle".to_owned(), "45s".into())].into_iter().collect();
+        let experiment = Experiment {
+            name: "faster".parse().unwrap(),
+            owner: "ana".to_owned(),
+            hypothesis: "it is as good".to_owned(),
+            mode: Mode::Shadow,
+            share_bp: ALL_BP,
+            target: Target::default(),
+            candidate: ExperimentCandidate { component: None, settings },
+            guardrails,
+            ends_at: self.stage.clock.now() + Millis::from_secs(86_400),
+        };
+        let actor = Actor { by: "ana".to_owned(), why: String::new() };
+        self.experiments.start(experiment, &actor).await.unwrap();
+    }
+}
+
 /// A workspace that is busy, one that is dead and restarted, a restart that came to
 /// nothing, a runtime that does not answer, and a request that waits.
 async fn a_bad_day(host: &Watched) {
     let stage = &host.stage;
+    host.try_settings().await;
     stage.until_last_beat_is(1, Duration::from_secs(1)).await;
     stage.runtime.crash(&ws(1));
     let busy = stage.fail(1, ForwardFailure::Refused).await;
@@ -212,6 +240,27 @@ async fn a_policy_that_is_wanted_and_does_not_judge_is_an_alert() {
     assert_eq!(alerts("policy-not-as-configured").await, 0.0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_experiment_shows_in_the_metrics_as_long_as_it_runs() {
+    let host = Watched::new().await;
+    assert_eq!(host.scrape().await.sum("reprieve_experiments_running", &[]), 0.0);
+    a_bad_day(&host).await;
+    let scrape = host.scrape().await;
+    let of = [("experiment", "faster"), ("arm", "control")];
+    assert_eq!(scrape.sum("reprieve_experiments_running", &[]), 1.0);
+    assert!(scrape.sum("reprieve_experiment_judgements_total", &of) >= 1.0);
+    assert_eq!(scrape.sum("reprieve_experiment_deaths_total", &of), 1.0);
+    let rails = [("experiment", "faster"), ("guardrail", "deaths")];
+    assert!(scrape.sum("reprieve_experiment_evidence_ratio", &rails) < 1.0);
+    for code in experiments::ALERTS {
+        assert_eq!(scrape.sum("reprieve_alerts", &[("alert", code)]), 0.0, "{code}");
+    }
+    let actor = Actor { by: "ana".to_owned(), why: "enough was seen".to_owned() };
+    host.experiments.abort(&"faster".parse().unwrap(), &actor).await.unwrap();
+    let families = host.scrape().await.families();
+    assert!(!families.contains_key("reprieve_experiment_evidence_ratio"), "it has ended");
+}
+
 #[test]
 fn every_alert_is_documented_and_has_a_rule() {
     let (document, rules) = (file("metrics.md"), file("examples/observability/alerts.yml"));
@@ -224,7 +273,7 @@ fn every_alert_is_documented_and_has_a_rule() {
         })
         .map(|matcher| Regex::new(&matcher).unwrap())
         .collect();
-    for code in ALERTS.into_iter().chain(["blindness"]) {
+    for code in ALERTS.into_iter().chain(experiments::ALERTS).chain(["blindness"]) {
         assert!(document.contains(&format!("`{code}`")), "{code} in docs/metrics.md");
         let rules = matchers.iter().filter(|matcher| matcher.is_match(code)).count();
         assert_eq!(rules, 1, "{code}: one rule of alerts.yml asks for it");

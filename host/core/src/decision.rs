@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     evidence::Exchange,
-    ids::{DecisionId, Digest, LifeId, TenantId, WorkspaceId},
+    experiment::Arm,
+    ids::{DecisionId, Digest, ExperimentName, LifeId, TenantId, WorkspaceId},
     judgement::{Admission, Call, Reason, Verdict},
     time::{Millis, UnixMillis},
 };
@@ -23,6 +24,9 @@ pub struct Decision {
     pub life: LifeId,
     #[serde(with = "shared")]
     pub generation: Arc<GenerationRef>,
+    /// It was part of an experiment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub experiment: Option<Part>,
     pub call: Call,
     /// What the policy asked in its last pass, in order, with the answers.
     pub evidence: Vec<Exchange>,
@@ -45,6 +49,17 @@ pub struct GenerationRef {
     pub component: Digest,
     /// Of the effective settings for this workspace, as canonical JSON.
     pub settings: Digest,
+}
+
+/// Which experiment a decision was part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub name: ExperimentName,
+    /// Whose arm the workspace belongs to.
+    pub arm: Arm,
+    /// The control decided all the same: the candidate failed, or is distrusted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stood_in: bool,
 }
 
 /// What came of a call.

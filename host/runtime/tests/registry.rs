@@ -234,6 +234,7 @@ async fn decisions_on_record_are_a_golden_table() {
         tenant: who().tenant,
         life: Default::default(),
         generation: decided.generation,
+        experiment: None,
         call: decided.call,
         evidence: decided.evidence,
         memory_write: decided.memory_write,

@@ -16,7 +16,7 @@ use reprieve_server::{
     store::TokenRecord,
 };
 use reprieve_tests::{PolicyName, Stage, StageOptions, policies_in};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
@@ -55,7 +55,7 @@ impl Desk {
         let policies = policies_in(folder.path()).await;
         let current = Some(Arc::clone(policies.current()));
         let stage = Stage::set(StageOptions { current, ..StageOptions::default() }).await;
-        Self::before(stage, folder, policies, limits)
+        Self::before(stage, folder, policies, limits).await
     }
 
     /// A policy judges that misbehaves on demand. It is none of the host's own.
@@ -64,14 +64,21 @@ impl Desk {
         let policies = policies_in(folder.path()).await;
         let policy = PolicyName::Unruly;
         let stage = Stage::set(StageOptions { policy, ..StageOptions::default() }).await;
-        Self::before(stage, folder, policies, AdminLimits::default())
+        Self::before(stage, folder, policies, AdminLimits::default()).await
     }
 
-    fn before(stage: Stage, folder: TempDir, policies: Policies, limits: AdminLimits) -> Self {
+    async fn before(
+        stage: Stage,
+        folder: TempDir,
+        policies: Policies,
+        limits: AdminLimits,
+    ) -> Self {
+        let experiments = stage.experiments(&policies).await;
         let router = admin::router(AdminParts {
             supervisor: stage.supervisor.clone(),
             settings: stage.settings.clone(),
             policies,
+            experiments,
             store: stage.store.clone(),
             clock: stage.clock.clone(),
             hosts_own_token: HOSTS_OWN.to_owned(),
@@ -108,6 +115,19 @@ impl Desk {
         let secret = format!("rpv_{name}");
         self.stage.store.tokens.create(record, TokenDigest::of(&secret)).await.unwrap();
         secret
+    }
+
+    /// An experiment that runs: other settings, judged in the shadow. Once, if it is
+    /// asked for twice.
+    pub(crate) async fn try_settings(&self, name: &str, tenants: &[&str]) {
+        let now = self.now().0;
+        let definition = json!({"name": name, "owner": "ana", "hypothesis": "it is as good",
+            "mode": "shadow", "share_bp": 10_000, "target": {"tenants": tenants},
+            "candidate": {"settings": {"settle": "45s"}}, "ends_at_ms": now + 86_400_000});
+        let body = json!({"definition": definition});
+        let answer = self.post("/experiments", HOSTS_OWN, &body).await;
+        let is_there = matches!(answer.status.as_u16(), 201 | 409);
+        assert!(is_there, "{}", answer.body);
     }
 
     pub(crate) async fn revoke(&self, name: &str) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
 mod desk;
+mod experiments;
 mod policies;
 mod queue;
 mod redaction;

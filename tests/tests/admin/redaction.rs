@@ -33,6 +33,7 @@ impl Side {
         let wanted = json!({"settings": {"settle": format!("{}s", 90 + number)}, "why": format!("why-{tenant}")});
         let made = desk.patch(&format!("tenants/{tenant}"), &token, "*", &wanted).await;
         assert_eq!(made.status, StatusCode::OK, "{}", made.body);
+        desk.try_settings(&format!("exp-{tenant}"), &[tenant]).await;
         desk.stage.fail(number, ForwardFailure::Refused).await;
         let newest = DecisionFilter {
             workspace: Some(workspace.parse().unwrap()),
@@ -76,6 +77,7 @@ impl Side {
             "decision" => self.decision.clone(),
             "item" => self.item.clone(),
             "change" => self.change.clone(),
+            "experiment" => format!("exp-{}", self.tenant),
             other => panic!("{template}: name something that is there for {{{other}}}"),
         };
         filled(template, value)

@@ -21,6 +21,9 @@ struct Route {
     of: String,
 }
 
+/// Of the tenant.
+const EXPERIMENT: &str = "somebodys-experiment";
+
 /// What stands in the place of each parameter: something that is there.
 struct Names {
     decision: String,
@@ -30,6 +33,7 @@ struct Names {
 
 impl Names {
     async fn of(desk: &Desk) -> Self {
+        desk.try_settings(EXPERIMENT, &[TENANT]).await;
         let decisions = desk.stage.store.decisions.clone();
         let newest = reprieve_core::ports::DecisionFilter { limit: 1, ..Default::default() };
         let decisions = reprieve_core::ports::Decisions::list(&*decisions, &newest).await.unwrap();
@@ -54,6 +58,7 @@ impl Names {
             "decision" => self.decision.clone(),
             "item" => self.item.clone(),
             "change" => self.change.clone(),
+            "experiment" => EXPERIMENT.to_owned(),
             other => panic!("{template}: name something that is there for {{{other}}}"),
         };
         filled(template, value)

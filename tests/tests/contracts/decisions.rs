@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use reprieve_core::{
-    decision::{Cost, Decision, GenerationRef, Outcome},
+    decision::{Cost, Decision, GenerationRef, Outcome, Part},
     evidence::{Answer, Exchange, ProbeFault, Question},
+    experiment::Arm,
     ids::{DecisionId, Digest, LifeId},
     judgement::{Attempt, Call, ForwardFailure, Reason, Trigger, Verdict},
     ports::{DecisionFilter, Decisions},
@@ -34,6 +35,11 @@ pub(crate) fn decision(number: u32, of: &str, at: UnixMillis) -> Decision {
             policy: "default 0.1.0".to_owned(),
             component: Digest::of(b"component"),
             settings: Digest::of(b"{}"),
+        }),
+        experiment: Some(Part {
+            name: "exp-1".parse().unwrap(),
+            arm: Arm::Candidate,
+            stood_in: true,
         }),
         call: Call::Judge {
             trigger: Trigger::ForwardFailed(ForwardFailure::BadStatus(502)),

@@ -12,7 +12,7 @@ use axum::{
 };
 use http::{StatusCode, request::Parts};
 use reprieve_core::{
-    ids::{DecisionId, QueueId, TenantId, TokenName, WorkspaceId},
+    ids::{DecisionId, ExperimentName, QueueId, TenantId, TokenName, WorkspaceId},
     settings::ChangeNumber,
 };
 use serde::{
@@ -49,6 +49,7 @@ macro_rules! parameter {
 parameter!(WorkspaceId, "workspace", parsed);
 parameter!(TenantId, "tenant", parsed);
 parameter!(TokenName, "token", parsed);
+parameter!(ExperimentName, "experiment", parsed);
 parameter!(ChangeNumber, "change", |text| parsed(text).map(ChangeNumber));
 parameter!(DecisionId, "decision", |text| made_here(text).map(DecisionId));
 parameter!(QueueId, "item", |text| made_here(text).map(QueueId));

@@ -24,9 +24,13 @@ pub(super) fn routes(api: Api) -> Api {
 }
 
 async fn metrics(State(admin): State<Admin>) -> Result<impl IntoResponse, Problem> {
-    let text =
-        telemetry::exposition(admin.supervisor(), admin.policies(), &admin.0.parts.store).await;
-    let text = text.map_err(|error| {
+    let text = telemetry::exposition(
+        admin.supervisor(),
+        admin.policies(),
+        admin.experiments(),
+        &admin.0.parts.store,
+    );
+    let text = text.await.map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::unavailable("the metrics cannot be written; the host's log says why")
     })?;

@@ -21,6 +21,7 @@ mod audit;
 mod counts;
 mod decisions;
 mod etag;
+mod experiments;
 mod extract;
 mod guard;
 mod health;
@@ -70,6 +71,7 @@ use self::{
 };
 pub use self::{limits::AdminLimits, starting::Starting};
 use crate::{
+    experiments::Experiments,
     policies::Policies,
     settings::LiveSettings,
     store::{AuditLog, DecisionLog, QueueStore, Store, TokenStore},
@@ -82,6 +84,7 @@ pub struct AdminParts {
     pub supervisor: Supervisor,
     pub settings: LiveSettings,
     pub policies: Policies,
+    pub experiments: Experiments,
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     /// The token in the state folder: for everything, for ever.
@@ -133,6 +136,7 @@ fn all_routes(api: Api) -> Api {
     let api = metrics::routes(api);
     let api = settings::routes(api);
     let api = policies::routes(api);
+    let api = experiments::routes(api);
     let api = tokens::routes(api);
     let api = audit::routes(api);
     api.route(
@@ -174,6 +178,10 @@ impl Admin {
 
     fn policies(&self) -> &Policies {
         &self.0.parts.policies
+    }
+
+    fn experiments(&self) -> &Experiments {
+        &self.0.parts.experiments
     }
 
     fn tokens(&self) -> &TokenStore {

@@ -131,6 +131,9 @@ async fn status(State(admin): State<Admin>) -> Result<Response, Problem> {
     // It looks into a folder.
     let status = tokio::task::spawn_blocking(move || policies.status()).await;
     let status = status.map_err(|_ended| Problem::unavailable("the host is stopping"))?;
+    let mut status = status;
+    // Where people look whether all is well.
+    status.alerts.extend(admin.experiments().alerts());
     let tag = Tag::of_version(status.revision);
     Ok((tag.header(), Json(PoliciesShown::from(status))).into_response())
 }
@@ -179,7 +182,7 @@ async fn roll_back(
     Ok(in_force(admin.policies().roll_back(&actor, seen).await, actor))
 }
 
-fn actor(caller: &Caller, why: String) -> Result<Actor, Problem> {
+pub(super) fn actor(caller: &Caller, why: String) -> Result<Actor, Problem> {
     if why.len() > MAX_WORDS_BYTES {
         let message = format!("has {} bytes; {MAX_WORDS_BYTES} are allowed", why.len());
         let flaws = vec![Flaw { path: "why".to_owned(), message }];

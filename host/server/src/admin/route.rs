@@ -303,6 +303,7 @@ fn path_parameter(name: &str) -> Parameter {
         "workspace" => ("The workspace's name.", NAME_PATTERN),
         "tenant" => ("The tenant's name.", NAME_PATTERN),
         "token" => ("The token's name.", NAME_PATTERN),
+        "experiment" => ("The experiment's name.", NAME_PATTERN),
         "decision" => ("The decision's id.", ID_PATTERN),
         "change" => ("The number of a change of settings.", NUMBER_PATTERN),
         "item" => ("The queued request's id.", ID_PATTERN),

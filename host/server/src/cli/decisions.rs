@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use reprieve_core::{
     decision::{Decision, Outcome},
+    experiment::Arm,
     ids::{DecisionId, TenantId, WorkspaceId},
     judgement::{Admission, Verdict},
     ports::DecisionFilter,
@@ -215,6 +216,13 @@ pub(crate) async fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Resu
     Ok(output::OK)
 }
 
+/// In plain sentences. None: the host has it on record no more, or does not say.
+pub(super) async fn explained(client: &AdminClient, id: &str, now: UnixMillis) -> Option<String> {
+    let id = id_in_a_path(id).ok()?;
+    let found = client.get::<OnTheWire>(&format!("decisions/{id}")).await.ok()?;
+    Some(explain::explain(&found.record, now))
+}
+
 /// What is no id would lead to another route.
 fn id_in_a_path(id: &str) -> Result<&str, UsageError> {
     match id.bytes().all(|c| c.is_ascii_hexdigit() || c == b'-') {
@@ -260,13 +268,17 @@ fn line(decision: &Decision, json: bool) -> String {
     };
     let verdict = output::styled(style, &format!("{:<13}", explain::verdict(&decision.outcome)));
     let effect = decision.effect.as_deref().map(|effect| format!(" -> {effect}"));
+    // The control is what judges everywhere else.
+    let part = decision.experiment.as_ref().filter(|part| part.arm == Arm::Candidate);
+    let part = part.map(|part| format!(" [candidate of {}]", part.name));
     format!(
-        "{date} {workspace:<12} {verdict} {reason} ({occasion}){effect} {id}\n",
+        "{date} {workspace:<12} {verdict} {reason} ({occasion}){effect}{part} {id}\n",
         date = output::styled(FAINT, facts::date(decision.at).trim_end_matches(" UTC")),
         workspace = decision.workspace.as_str(),
         reason = decision.outcome.reason_code(),
         occasion = explain::occasion_label(&decision.call),
         effect = effect.unwrap_or_default(),
+        part = part.unwrap_or_default(),
         id = output::styled(FAINT, &decision.id.0),
     )
 }

@@ -13,6 +13,7 @@ mod connection;
 mod context;
 mod decisions;
 mod events;
+mod experiment;
 mod explain;
 mod follow;
 mod logging;
@@ -62,6 +63,7 @@ Examples:
   reprieve check --config reprieve.toml
   reprieve policy inspect ./my-policy.wasm
   reprieve policy load ./my-policy.wasm
+  reprieve experiment start ./faster.toml
   reprieve run --config reprieve.toml
   reprieve run --docker                 containers with a label reprieve.workspace
   reprieve decisions --follow
@@ -82,6 +84,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Policy(policy::PolicyArgs),
+    Experiment(experiment::ExperimentArgs),
     Decisions(decisions::DecisionsArgs),
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
@@ -129,6 +132,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Run(args) => block_on(run::run(&args)),
         Command::Check(args) => check::check(&args),
         Command::Policy(args) => block_on(policy::policy(&args)),
+        Command::Experiment(args) => block_on(experiment::experiment(&args)),
         Command::Decisions(args) => block_on(decisions::decisions(&args)),
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),

@@ -5,6 +5,7 @@
 //!   broken stops the candidate at once
 //! - [`beside`]: what the arm that does not act would have judged
 //! - [`watching`]: ends, guardrails, and what is written down now and then
+//! - [`report`]: what is told of it
 //!
 //! The rules (arms, counts, guardrails) are `reprieve_core::experiment`; who decides
 //! is found by the runtime (`reprieve_runtime::Current`). What an experiment is and
@@ -15,6 +16,7 @@ mod beside;
 mod observer;
 mod promote;
 mod record;
+mod report;
 mod watching;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -32,6 +34,10 @@ use reprieve_runtime::{Current, Generation, Policy, Trial};
 pub use self::{
     observer::{Disagreement, MAX_DISAGREEMENTS, Observer, Page},
     record::{Act, Record, State},
+    report::{
+        ArmReport, ComparisonReport, DisagreementKind, DisagreementReport, ExperimentAct,
+        ExperimentReport, GuardrailReport, IntervalReport, TimesReport,
+    },
 };
 use crate::{
     policies::{Actor, Alert, Policies, PoliciesFailure},

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use reprieve_core::{
-    decision::{Decision, Finding, Outcome},
+    decision::{Decision, Finding, Outcome, Part},
     evidence::{Answer, Exchange, Sighting},
     ids::{DecisionId, LifeId},
     incident::heeded,
@@ -11,7 +11,7 @@ use reprieve_core::{
     ports::{LifeMark, Witness},
     time::Millis,
 };
-use reprieve_runtime::Blame;
+use reprieve_runtime::{Blame, Tried};
 use tokio::sync::watch;
 use tracing::Instrument as _;
 
@@ -157,6 +157,7 @@ impl Supervisor {
             tenant: workspace.spec.tenant.clone(),
             life,
             generation: decided.generation,
+            experiment: tried.as_ref().map(part),
             call: decided.call,
             evidence: decided.evidence,
             memory_write: decided.memory_write,
@@ -409,4 +410,9 @@ const fn verdict_in_force(decision: &Decision) -> &'static str {
 
 fn new_decision_id() -> DecisionId {
     DecisionId(uuid::Uuid::now_v7().simple().to_string())
+}
+
+fn part(tried: &Tried) -> Part {
+    let (name, arm) = (tried.experiment.name.clone(), tried.acts);
+    Part { name, arm, stood_in: tried.stood_in.is_some() }
 }

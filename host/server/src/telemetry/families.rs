@@ -1,8 +1,8 @@
 //! Makes families of metrics. Their names and labels are constants of this crate.
 
 use prometheus::{
-    Gauge, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, core::Collector,
+    Gauge, GaugeVec, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, core::Collector,
 };
 
 /// Before every name of ours.
@@ -32,6 +32,11 @@ pub(crate) fn gauge(name: &str, help: &str) -> IntGauge {
 
 pub(crate) fn gauges(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     valid(IntGaugeVec::new(named(name, help), labels))
+}
+
+/// Gauges of parts, where 1 is all.
+pub(crate) fn ratios(name: &str, help: &str, labels: &[&str]) -> GaugeVec {
+    valid(GaugeVec::new(named(name, help), labels))
 }
 
 /// A gauge of seconds.

@@ -8,6 +8,7 @@ use reprieve_runtime::{Alive, Role};
 
 use super::families::{counter, gauge, gauges, registered, seconds};
 use crate::{
+    experiments,
     policies::{ALERTS, Alert},
     store::{Backlog, StoreHealth},
     supervisor::{BEYOND, Standings, Supervisor},
@@ -25,7 +26,11 @@ const LAG_WINDOW: Millis = Millis::from_secs(30);
 pub(super) fn alerts(registry: &Registry) -> IntGaugeVec {
     registered(
         registry,
-        gauges("alerts", "Workspaces or policies that a person should look after.", &["alert"]),
+        gauges(
+            "alerts",
+            "Workspaces, policies or experiments that a person should look after.",
+            &["alert"],
+        ),
     )
 }
 
@@ -65,9 +70,17 @@ pub(super) fn of_workspaces(
 }
 
 pub(super) fn of_policies(raised: &[Alert], alerts: &IntGaugeVec) {
-    for code in ALERTS {
-        let those = raised.iter().filter(|alert| alert.code == code).count();
-        alerts.with_label_values(&[code]).set(integer(those));
+    raised_of(&ALERTS, raised, alerts);
+}
+
+pub(super) fn of_experiments(raised: &[Alert], alerts: &IntGaugeVec) {
+    raised_of(&experiments::ALERTS, raised, alerts);
+}
+
+fn raised_of(codes: &[&str], raised: &[Alert], alerts: &IntGaugeVec) {
+    for code in codes {
+        let those = raised.iter().filter(|alert| alert.code == *code).count();
+        alerts.with_label_values(&[*code]).set(integer(those));
     }
 }
 

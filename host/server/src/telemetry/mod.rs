@@ -7,6 +7,7 @@
 //! no stale series behind. `docs/metrics.md` names them all, and a test holds it to
 //! that.
 
+mod experiments;
 pub(crate) mod families;
 mod gauges;
 mod process;
@@ -14,13 +15,14 @@ pub(crate) mod traces;
 
 use prometheus::{Registry, TextEncoder};
 
-use crate::{policies::Policies, store::Store, supervisor::Supervisor};
+use crate::{experiments::Experiments, policies::Policies, store::Store, supervisor::Supervisor};
 
 /// Everything that is known now, in Prometheus' text format. What cannot be looked
 /// up is left out: no figure is better than a wrong one.
 pub async fn exposition(
     supervisor: &Supervisor,
     policies: &Policies,
+    experiments: &Experiments,
     store: &Store,
 ) -> prometheus::Result<String> {
     let now = Registry::new();
@@ -28,6 +30,8 @@ pub async fn exposition(
     gauges::of_workspaces(&now, &supervisor.survey(), &alerts);
     gauges::of_generations(&now, &supervisor.generations());
     gauges::of_policies(&policies.alerts(), &alerts);
+    gauges::of_experiments(&experiments.alerts(), &alerts);
+    experiments::of_experiments(&now, experiments);
     gauges::of_sight(&now, supervisor);
     gauges::of_store(&now, store.health());
     match store.queue.backlog().await {

@@ -168,6 +168,7 @@ impl Host {
             supervisor: supervisor.clone(),
             settings: settings.clone(),
             policies: policies.clone(),
+            experiments: experiments.clone(),
             store: store.clone(),
             clock,
             hosts_own_token: secrets::of_file(&state_dir.join(state_dir::ADMIN_TOKEN))?,

@@ -7,7 +7,7 @@ pub(super) mod facts;
 use std::fmt::Write as _;
 
 use reprieve_core::{
-    decision::{Decision, Outcome},
+    decision::{Decision, Outcome, Part},
     judgement::{Admission, Call, ForwardFailure, RestartCause, Trigger, Verdict},
     time::UnixMillis,
 };
@@ -57,6 +57,9 @@ pub fn explain(decision: &Decision, now: UnixMillis) -> String {
     let generation = &decision.generation;
     text.heading("What judged");
     text.line(&format!("Policy {}, in generation {}.", generation.policy, generation.number));
+    if let Some(part) = &decision.experiment {
+        text.line(&tried(part));
+    }
     text.unbroken(&format!("component {}", generation.component));
     text.unbroken(&format!("settings  {}", generation.settings));
 
@@ -70,6 +73,18 @@ pub fn explain(decision: &Decision, now: UnixMillis) -> String {
         cost.total
     ));
     text.0
+}
+
+fn tried(part: &Part) -> String {
+    let Part { name, arm, stood_in } = part;
+    let arm = arm.as_str();
+    match stood_in {
+        false => format!("The workspace is in the {arm}'s arm of experiment {name}."),
+        true => format!(
+            "The workspace is in the {arm}'s arm of experiment {name}, but the control decided: \
+             the candidate gave no answer, or is not trusted."
+        ),
+    }
 }
 
 /// The outcome in one or two words, for a line in a list: "BUSY 30 s".

@@ -44,6 +44,7 @@ fn decision(call: Call, evidence: Vec<Exchange>, outcome: Outcome, effect: &str)
             component: Digest::of(b"component"),
             settings: Digest::of(b"settings"),
         }),
+        experiment: None,
         call,
         evidence,
         memory_write: None,

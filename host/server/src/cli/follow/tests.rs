@@ -69,6 +69,7 @@ fn on_the_wire(number: u64) -> Value {
             component: Digest::of(b"component"),
             settings: Digest::of(b"settings"),
         }),
+        experiment: None,
         call: Call::Admit { cause: RestartCause::Operator },
         evidence: vec![],
         memory_write: None,

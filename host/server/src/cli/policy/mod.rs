@@ -9,14 +9,17 @@ mod progress;
 mod prose;
 mod which;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderValue, header};
-use reprieve_core::{ids::Digest, time::UnixMillis};
+use reprieve_core::{
+    ids::Digest,
+    time::{Millis, UnixMillis},
+};
 use reprieve_runtime::registry::Candidate;
 use serde_json::{Value, json};
 
@@ -24,6 +27,7 @@ use self::which::Wanted;
 use super::{
     answer::AnswerArgs,
     client::{AdminClient, AnswerLost, Content},
+    experiment::{self, Definition, length},
     output,
 };
 
@@ -66,7 +70,9 @@ Examples:
   reprieve policy load ./my-policy.wasm
   reprieve policy load ./my-policy.wasm --signature ./ours.minisig
   reprieve policy load my-policy              of the host's policy.folder
-  reprieve policy load default --activate --why 'back to what we know'")]
+  reprieve policy load default --activate --why 'back to what we know'
+  reprieve policy load ./my-policy.wasm --shadow --owner ana --for 24h \
+           --hypothesis 'rules as the one in force, but for slow imports'")]
     Load(LoadArgs),
     /// Put a component in force that was loaded, or judged before. The next decision
     /// is made by it.
@@ -108,6 +114,19 @@ struct LoadArgs {
     /// Put it in force, too, if nobody changes the policy meanwhile.
     #[arg(long, requires = "why")]
     activate: bool,
+    /// Start a shadow experiment with it over the whole fleet: it judges what the
+    /// policy in force judges, and never acts.
+    #[arg(long, conflicts_with = "activate", requires_all = ["owner", "hypothesis"])]
+    shadow: bool,
+    /// Whom to ask about the experiment: a person or a team.
+    #[arg(long, value_name = "NAME", requires = "shadow")]
+    owner: Option<String>,
+    /// What you expect to see in it.
+    #[arg(long, value_name = "TEXT", requires = "shadow")]
+    hypothesis: Option<String>,
+    /// How long the experiment runs.
+    #[arg(long = "for", value_name = "LENGTH", default_value = "24h", value_parser = length)]
+    runs_for: Millis,
     /// Why, for whoever reads the history.
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
@@ -162,16 +181,14 @@ pub(crate) async fn policy(args: &PolicyArgs) -> anyhow::Result<u8> {
 async fn load(args: &LoadArgs) -> anyhow::Result<u8> {
     let wanted = which::wanted(&args.policy, args.signature.as_deref())?;
     let client = args.common.admin.client()?;
+    let why = args.why.as_deref().unwrap_or_default();
+    if args.shadow {
+        let loaded = bring(&client, wanted, why).await?;
+        return shadow(&client, args, &loaded).await;
+    }
     // Whoever changes it while this one is checked is not overwritten.
     let before = looked_at(&client).await?;
-    let why = args.why.as_deref().unwrap_or_default();
-    let loaded = match wanted {
-        Wanted::Uploaded(candidate) => upload(&client, candidate, why).await?,
-        Wanted::AtTheHost(name) => {
-            let body = Content::json(&json!({"name": name, "why": why}));
-            asked(&client, "policies/load", &HeaderMap::new(), body).await?
-        }
-    };
+    let loaded = bring(&client, wanted, why).await?;
     if !args.activate {
         return args.common.show(&loaded, prose::loaded);
     }
@@ -180,6 +197,50 @@ async fn load(args: &LoadArgs) -> anyhow::Result<u8> {
     let both = json!({"loaded": loaded, "activated": in_force});
     args.common
         .show(&both, |both| prose::steps(&both["loaded"]) + &prose::in_force(&both["activated"]))
+}
+
+async fn bring(client: &AdminClient, wanted: Wanted, why: &str) -> anyhow::Result<Value> {
+    match wanted {
+        Wanted::Uploaded(candidate) => upload(client, candidate, why).await,
+        Wanted::AtTheHost(name) => {
+            let body = Content::json(&json!({"name": name, "why": why}));
+            asked(client, "policies/load", &HeaderMap::new(), body).await
+        }
+    }
+}
+
+/// What an experiment tries: a digest that the host keeps, or what is loaded for it.
+pub(super) async fn candidate(
+    client: &AdminClient,
+    policy: &Path,
+    why: &str,
+) -> anyhow::Result<Digest> {
+    let digits = policy.to_str().map(|text| text.trim_start_matches("sha256:").to_owned());
+    if let Some(component) = digits.and_then(|digits| Digest::try_from(digits).ok()) {
+        return Ok(component);
+    }
+    let loaded = bring(client, which::wanted(policy, None)?, why).await?;
+    component_of(&loaded)
+}
+
+fn component_of(loaded: &Value) -> anyhow::Result<Digest> {
+    let component = loaded["component"].as_str().unwrap_or_default().to_owned();
+    Digest::try_from(component).map_err(anyhow::Error::msg)
+}
+
+/// Tries what was loaded beside what judges, under a name that nobody has used.
+async fn shadow(client: &AdminClient, args: &LoadArgs, loaded: &Value) -> anyhow::Result<u8> {
+    let (component, now) = (component_of(loaded)?, super::now());
+    let name = format!("shadow-{:.8}-{}", component.to_string(), now.0 / 1_000).parse()?;
+    let owner = args.owner.as_deref().unwrap_or_default();
+    let hypothesis = args.hypothesis.as_deref().unwrap_or_default();
+    let ends_at = now + args.runs_for;
+    let definition = Definition::shadow(name, component, owner, hypothesis, ends_at);
+    let why = args.why.as_deref().unwrap_or_default();
+    let started = experiment::begin(client, &definition, why).await?;
+    let both = json!({"loaded": loaded, "started": started});
+    args.common
+        .show(&both, |both| prose::steps(&both["loaded"]) + &experiment::started(&both["started"]))
 }
 
 async fn activate(args: &ActivateArgs) -> anyhow::Result<u8> {

@@ -1,0 +1,145 @@
+//! A report as a page of its own: nothing is fetched, nothing runs, light and dark as
+//! whoever reads it has it.
+//!
+//! Written without a library for HTML: it is one page, and every text from elsewhere
+//! goes through [`escaped`].
+
+use std::fmt::Write as _;
+
+use reprieve_core::time::UnixMillis;
+
+use super::{Explained, plot, prose};
+use crate::{cli::explain::facts, experiments::ExperimentReport};
+
+const STYLE: &str = include_str!("page.css");
+
+pub(super) fn page(explained: &Explained) -> String {
+    let report = &explained.report;
+    let name = escaped(&report.name);
+    let state = escaped(prose::standing(report));
+    let mut body = format!(
+        "<header><h1>{name} <span class=\"state {state}\">{state}</span></h1>\
+         <p class=\"hypothesis\">{}</p></header>",
+        escaped(&report.hypothesis)
+    );
+    body += &about(report);
+    body += &plots(report);
+    body += &arms(report);
+    body += &disagreements(explained);
+    body += "<footer>Intervals are of 95 %, for one look. What aborts a candidate is the \
+             evidence, which may be looked at all the time.</footer>";
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta name=\"color-scheme\" content=\"light dark\">\
+         <title>Experiment {name}</title><style>{STYLE}</style></head>\
+         <body><main>{body}</main></body></html>\n"
+    )
+}
+
+/// For between tags and in quoted attributes.
+pub(super) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            c if c.is_control() && c != '\n' => safe.extend(c.escape_unicode()),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+fn about(report: &ExperimentReport) -> String {
+    let lines = prose::facts_of(report).into_iter();
+    let lines = lines.map(|(what, text)| format!("<dt>{what}</dt><dd>{}</dd>", escaped(&text)));
+    format!("<section><dl>{}</dl></section>", lines.collect::<String>())
+}
+
+fn plots(report: &ExperimentReport) -> String {
+    let rails = plot::evidence(&report.guardrails, report.threshold);
+    let arms = &report.arms;
+    let (number, percent) = (&prose::number, &prose::percent);
+    let figures = [
+        plot::intervals(
+            "Ruled dead, a workspace-hour",
+            arms,
+            |arm| arm.deaths_per_workspace_hour,
+            number,
+        ),
+        plot::intervals("Falsely dead, of the dead", arms, |arm| arm.false_part, percent),
+        plot::intervals(
+            "Restarts, a workspace-hour",
+            arms,
+            |arm| arm.restarts_per_workspace_hour,
+            number,
+        ),
+        plot::intervals("Failed, of the calls", arms, |arm| arm.failed_part, percent),
+    ];
+    format!(
+        "<section><h2>Guardrails</h2>{rails}</section>\
+         <section><h2>Rates</h2><div class=\"plots\">{}</div></section>",
+        figures.concat()
+    )
+}
+
+fn arms(report: &ExperimentReport) -> String {
+    let mut rows = String::new();
+    for [what, control, candidate] in prose::arm_rows(report) {
+        let class = if what.starts_with(' ') { " class=\"of\"" } else { "" };
+        let what = escaped(what.trim());
+        let (control, candidate) = (escaped(&control), escaped(&candidate));
+        let _ = write!(
+            rows,
+            "<tr{class}><th scope=\"row\">{what}</th><td>{control}</td><td>{candidate}</td></tr>"
+        );
+    }
+    format!(
+        "<section><h2>What the arms did</h2><div class=\"wide\" tabindex=\"0\" role=\"region\" \
+         aria-label=\"What the arms did\"><table><thead><tr><th></th><th scope=\"col\">control</th>\
+         <th scope=\"col\">candidate</th></tr></thead><tbody>{rows}</tbody></table></div></section>"
+    )
+}
+
+fn disagreements(explained: &Explained) -> String {
+    let report = &explained.report;
+    let mut out = format!(
+        "<section><h2>Where they disagreed</h2><p>{}</p>",
+        escaped(&prose::comparison(report))
+    );
+    if !report.kinds.is_empty() {
+        let rows = report.kinds.iter().map(|kind| {
+            format!("<tr><td>{}</td><td>{}</td></tr>", kind.count, escaped(&kind.kind))
+        });
+        let _ = write!(
+            out,
+            "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"Kinds of \
+             disagreement\"><table class=\"kinds\"><thead><tr><th scope=\"col\">times</th>\
+             <th scope=\"col\">control / candidate</th></tr></thead><tbody>{}</tbody></table></div>",
+            rows.collect::<String>()
+        );
+    }
+    for one in &report.disagreements {
+        let line = format!(
+            "{} · {} · {} against {}",
+            facts::date(UnixMillis(one.at_ms)),
+            one.workspace,
+            one.control,
+            one.candidate
+        );
+        let (line, id) = (escaped(&line), escaped(&one.decision));
+        let _ = match explained.explained.get(&one.decision) {
+            Some(prose) => write!(
+                out,
+                "<details><summary>{line}</summary><p class=\"id\">{id}</p><pre>{}</pre></details>",
+                escaped(prose)
+            ),
+            None => write!(out, "<p class=\"other\">{line}<br><span class=\"id\">{id}</span></p>"),
+        };
+    }
+    out + "</section>"
+}

@@ -1,0 +1,96 @@
+//! What people read of an experiment.
+
+use serde::Deserialize as _;
+use serde_json::{Value, json};
+
+use super::{Explained, page, prose};
+use crate::experiments::ExperimentReport;
+
+fn arm(name: &str, dead: u64, false_deaths: u64) -> Value {
+    let of = |value: f64, low: f64, high: f64| json!({"value": value, "low": low, "high": high});
+    let (d, f) = (dead as f64, false_deaths as f64);
+    json!({
+        "arm": name, "workspace_hours": 1_234.5, "judged": 4_210, "failed": 3, "dead": dead,
+        "false_deaths": false_deaths, "restarts": dead, "queued": 40, "lost": 1,
+        "failed_part": of(0.0007, 0.0002, 0.0021),
+        "deaths_per_workspace_hour": of(d / 1234.5, d * 0.7 / 1234.5, d * 1.4 / 1234.5),
+        "false_part": of(f / d, f * 0.6 / d, (f * 1.5 + 1.0) / d),
+        "restarts_per_workspace_hour": of(d / 1234.5, d * 0.7 / 1234.5, d * 1.4 / 1234.5),
+        "detection": {"count": dead, "p50_ms": 2_100, "p99_ms": 60_000},
+        "recovery": {"count": 0},
+    })
+}
+
+fn report() -> ExperimentReport {
+    let rail = |name: &str, control: u64, candidate: u64, evidence: f64, broken: bool| {
+        json!({"guardrail": name, "control_events": control, "candidate_events": candidate,
+            "evidence": evidence, "broken": broken})
+    };
+    let report = json!({
+        "name": "faster", "owner": "ana <ana@example.com>",
+        "hypothesis": "a shorter settle finds the dead sooner <script>alert(1)</script>",
+        "mode": "ab", "share_bp": 5_000, "tenants": ["acme"], "labels": {"tier": "gold"},
+        "component": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        "settings": {"settle": "30s"},
+        "started": {"at_ms": 1_800_000_000_000_u64, "by": "admin", "why": ""},
+        "ends_at_ms": 1_800_600_000_000_u64, "state": "aborted",
+        "ended": {"at_ms": 1_800_090_000_000_u64, "by": "guardrail",
+            "why": "deaths: 41 in 1234.5 workspace-hours of the candidate, 12 of the control"},
+        "arms": [arm("control", 12, 1), arm("candidate", 41, 19)],
+        "comparison": {"compared": 8_100, "disagreed": 212, "missing": 14, "dropped": 0,
+            "disagreed_part": {"value": 0.0262, "low": 0.0229, "high": 0.0299}},
+        "threshold": 100.0,
+        "guardrails": [rail("failures", 3, 3, 0.9, false), rail("deaths", 12, 41, 4_200.0, true),
+            rail("restarts", 12, 38, 61.0, false), rail("false-deaths", 1, 19, 88.0, false),
+            rail("slow-recoveries", 0, 0, 1.0, false)],
+        "kinds": [{"kind": "busy settle-window / dead not-running", "count": 180},
+            {"kind": "alive probe-fault / busy probe-fault", "count": 32}],
+        "disagreements": [
+            {"decision": "0199a3c2-5d8e-7b11-9f0a-3c5d2e7f8a90", "at_ms": 1_800_080_000_000_u64,
+                "workspace": "ws-7", "tenant": "acme", "control": "busy settle-window",
+                "candidate": "dead not-running"},
+            {"decision": "0199a3c2-5d8e-7b11-9f0a-3c5d2e7f8a91", "at_ms": 1_800_070_000_000_u64,
+                "workspace": "ws-9", "tenant": "acme", "control": "busy settle-window",
+                "candidate": "dead not-running"}],
+    });
+    ExperimentReport::deserialize(report).unwrap()
+}
+
+#[test]
+fn a_report_tells_what_the_arms_did_and_what_ended_it() {
+    let told = prose::report(&report());
+    insta::assert_snapshot!(anstream::adapter::strip_str(&told).to_string());
+}
+
+#[test]
+fn a_page_needs_nothing_else_and_runs_nothing() {
+    let newest = report().disagreements[0].decision.clone();
+    let explained = [(newest, "Workspace ws-7: found BUSY & <left> alone\n  by".to_owned())];
+    let page = page::page(&Explained { report: report(), explained: explained.into() });
+    for outside in ["<script", "src=", "href=", "url(", "@import", "http"] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    assert!(page.contains("&lt;script&gt;") && page.contains("BUSY &amp; &lt;left&gt;"));
+    assert_eq!(page.matches("<svg").count(), page.matches("aria-label=\"").count() - 2);
+    assert!(page.contains("deaths 4200 (41 to 12), broken"), "plots are told in words, too");
+    for tag in ["section", "details", "figure", "table", "tr", "td", "svg", "g", "dl"] {
+        let (begun, ended) = (format!("<{tag}"), format!("</{tag}>"));
+        let begun =
+            page.matches(&format!("{begun}>")).count() + page.matches(&format!("{begun} ")).count();
+        assert_eq!(begun, page.matches(&ended).count(), "{tag}");
+    }
+    insta::assert_snapshot!(page);
+}
+
+#[test]
+fn an_experiment_without_events_has_a_page() {
+    let mut report = report();
+    for arm in &mut report.arms {
+        arm.deaths_per_workspace_hour = None;
+        arm.false_part = None;
+    }
+    report.kinds.clear();
+    report.disagreements.clear();
+    let page = page::page(&Explained { report, explained: Default::default() });
+    assert!(page.contains("Nothing yet.") && !page.contains("NaN"), "{page}");
+}
