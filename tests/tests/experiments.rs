@@ -226,7 +226,7 @@ async fn an_experiment_survives_its_host_and_an_aborted_one_stays_so() {
     let next = Experiments::open(parts(&lab.stage, &lab.policies, &observer)).await.unwrap();
     let trials = lab.stage.current.trials();
     let names: Vec<_> = trials.iter().map(|trial| trial.experiment().name.clone()).collect();
-    assert_eq!(names, [running.clone()], "only what ran goes on");
+    assert_eq!(names, std::slice::from_ref(&running), "only what ran goes on");
     let after = next.standing(&running).unwrap();
     assert_eq!(after.record, before.record);
     assert_eq!(after.suspended, None);
