@@ -135,7 +135,7 @@ struct NewToken {
 /// 1 to 63 letters, digits, `-`, `_` and `.`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[schema(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-struct TenantName(String);
+pub(super) struct TenantName(String);
 
 /// A token that was made.
 #[derive(Serialize, ToSchema)]

@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use crate::admin::{
     extract::whole_number,
     problem::{Flaw, Problem},
+    tokens::TenantName,
 };
 
 /// An experiment to be started.
@@ -75,7 +76,7 @@ enum ExperimentMode {
 #[serde(deny_unknown_fields, default)]
 struct ExperimentTarget {
     /// Any of these.
-    #[schema(value_type = Vec<String>, required = false)]
+    #[schema(value_type = Vec<TenantName>, required = false)]
     tenants: BTreeSet<TenantId>,
     /// All of these.
     #[schema(required = false)]
