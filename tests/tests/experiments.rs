@@ -237,6 +237,26 @@ async fn an_experiment_survives_its_host_and_an_aborted_one_stays_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_promotion_that_was_cut_off_and_cannot_be_ended_is_told_and_can_be_aborted() {
+    let lab = Laboratory::open().await;
+    let name = lab.start("cut-off", json!({"mode": "ab"})).await;
+    let Standing { mut record, page, .. } = lab.standing(&name);
+    record.experiment.candidate.component = Some(Digest::of(b"nobody has it any more"));
+    record.state = State::Promoting(record.started.clone());
+    lab.stage.store.experiments.write(&record, &page).await.unwrap();
+
+    lab.stage.current.set_trials(|_, _| Vec::new());
+    let observer = Arc::default();
+    let next = Experiments::open(parts(&lab.stage, &lab.policies, &observer)).await.unwrap();
+    let standing = next.standing(&name).unwrap();
+    assert!(matches!(standing.record.state, State::Promoting(_)), "{:?}", standing.record.state);
+    assert!(standing.suspended.is_some_and(|why| why.contains("cut off")));
+    let aborted = next.abort(&name, &somebody()).await.unwrap();
+    assert!(is_aborted(&aborted));
+    assert!(lab.stage.current.trials().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_experiments_never_share_a_workspace() {
     let lab = Laboratory::open().await;
     let first = lab.start("first", json!({"target": {"tenants": ["acme"]}})).await;

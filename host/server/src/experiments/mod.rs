@@ -54,6 +54,9 @@ pub const MAX_RUNNING: usize = 16;
 pub const ABORTED: &str = "experiment-aborted";
 /// The alert of an experiment whose candidate cannot be tried.
 pub const SUSPENDED: &str = "experiment-suspended";
+/// Why an experiment that was being promoted when its host was killed is suspended.
+const CUT_OFF: &str = "its promotion was cut off, and could not be ended when the host came \
+                       back; promote it again, or abort it";
 /// All of them.
 pub const ALERTS: [&str; 2] = [ABORTED, SUSPENDED];
 
@@ -231,7 +234,11 @@ impl Experiments {
         let book = self.0.parts.observer.book(name);
         let seen = book.map(|book| book.page()).or(page);
         let page = seen.unwrap_or_else(|| Page::new(&record.experiment));
-        let suspended = (record.state == State::Running).then(|| self.suspended(name)).flatten();
+        let suspended = match &record.state {
+            State::Running => self.suspended(name),
+            State::Promoting(_) => Some(CUT_OFF.to_owned()),
+            State::Aborted(_) | State::Ended(_) | State::Promoted(_) => None,
+        };
         Ok(Standing { record, page, suspended })
     }
 
@@ -279,7 +286,7 @@ impl Experiments {
         if known.contains_key(&experiment.name) {
             return Err(ExperimentFailure::NameTaken(experiment.name.clone()));
         }
-        let running = known.values().filter(|known| known.record.state == State::Running);
+        let running = known.values().filter(|known| !known.record.state.is_over());
         let running: Vec<_> = running.map(|known| &known.record.experiment).collect();
         if running.len() >= MAX_RUNNING {
             return Err(ExperimentFailure::TooMany { limit: MAX_RUNNING });
@@ -386,13 +393,11 @@ impl Experiments {
     fn running(&self, name: &ExperimentName) -> Result<Record, ExperimentFailure> {
         let known = self.0.known.read().get(name).cloned();
         let record = known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?.record;
-        match &record.state {
-            State::Running => Ok(record),
-            other => {
-                let (name, state) = (name.clone(), other.as_str());
-                Err(ExperimentFailure::NotRunning { name, state })
-            }
+        if record.state.is_over() {
+            let (name, state) = (name.clone(), record.state.as_str());
+            return Err(ExperimentFailure::NotRunning { name, state });
         }
+        Ok(record)
     }
 
     fn suspended(&self, name: &ExperimentName) -> Option<String> {
