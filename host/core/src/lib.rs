@@ -8,9 +8,10 @@
 //! - the rules: [`incident`] (one restart in flight, death declared in one
 //!   order), [`reply`] (what a caller is told), [`queue`], [`liveness`] (who has
 //!   been silent for too long), [`eyesight`], [`trust`] (is a policy still
-//!   believed), [`experiment`] (is a candidate better), [`settings`] (layers), [`a2a`] (envelopes), [`card`] (agent
-//!   cards), [`address`] (where a workspace may live), [`access`] (who may ask
-//!   what), [`dependents`] (who follows a restart)
+//!   believed), [`experiment`] (is a candidate better), [`settings`] (layers),
+//!   [`a2a`] (envelopes), [`card`] (agent cards), [`address`] (where a workspace
+//!   may live), [`access`] (who may ask what), [`dependents`] (who follows a
+//!   restart)
 //! - the edges: [`ports`], [`causes`] (errors in words)
 
 pub mod a2a;

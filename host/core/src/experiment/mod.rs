@@ -33,7 +33,7 @@ pub const MAX_OWNER_BYTES: usize = 128;
 /// The longest hypothesis.
 pub const MAX_HYPOTHESIS_BYTES: usize = 1 << 10;
 
-/// One experiment, as it was started. Never changed but for its share and end.
+/// One experiment, as it was started. Never changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Experiment {

@@ -112,6 +112,8 @@ fn log_likelihood_ratio(hit: bool, alternative: f64, null: f64) -> f64 {
     if hit { (alternative / null).ln() } else { ((1.0 - alternative) / (1.0 - null)).ln() }
 }
 
+/// At most the largest number that there is: an endless one cannot be written down.
 fn average(log_ratios: &[f64]) -> f64 {
-    log_ratios.iter().map(|log| log.exp()).sum::<f64>() / log_ratios.len() as f64
+    let average = log_ratios.iter().map(|log| log.exp()).sum::<f64>() / log_ratios.len() as f64;
+    average.min(f64::MAX)
 }

@@ -157,8 +157,8 @@ fn a_candidate_that_is_twice_as_deadly_is_aborted_within_the_documented_sample()
     assert!(found.len() as f64 >= 0.95 * SEEDS as f64, "{} of {SEEDS}", found.len());
 }
 
-/// The candidate would have killed workspaces of the control's, which live: no more
-/// than three, and none was harmed.
+/// The candidate would have killed workspaces of the control's, which live: none of
+/// them is harmed, and eleven are enough.
 #[test]
 fn a_canary_that_would_kill_is_aborted_before_it_has_killed_many() {
     let mut tally = Tally::new(Mode::Canary, Guardrails::default());
@@ -217,6 +217,20 @@ fn missing_data_never_aborts() {
     assert_eq!(tally.breach(), None);
 }
 
+/// However much of it there is: what cannot be read again would keep a host from
+/// starting.
+#[test]
+fn evidence_without_end_survives_the_disk() {
+    let mut tally = Tally::new(Mode::Ab, Guardrails::default());
+    for _ in 0..10_000 {
+        tally.judged(Arm::Control, false);
+        tally.judged(Arm::Candidate, true);
+    }
+    let breach = tally.breach().unwrap();
+    let text = serde_json::to_string(&breach).unwrap();
+    assert_eq!(serde_json::from_str::<Breach>(&text).unwrap(), breach, "{text}");
+}
+
 #[test]
 fn a_crash_loop_is_one_event_an_hour() {
     let mut tally = Tally::new(Mode::Ab, Guardrails::default());
@@ -251,8 +265,7 @@ fn a_shadows_death_counts_if_the_other_arm_does_not_follow() {
         }
         tally.pass([1, 1], later + HOUR + HOUR);
         let events = tally.evidence(Guardrail::Deaths).unwrap().events;
-        let once_an_hour = if expected == [1, 1] { [0, 1] } else { expected };
-        assert!(events == expected || events == once_an_hour, "{case}: {events:?}");
+        assert_eq!(events, expected, "{case}");
     }
 }
 

@@ -27,7 +27,7 @@ use reprieve_core::{
     experiment::{Experiment, Unsound},
     ids::ExperimentName,
     ports::Clock,
-    time::UnixMillis,
+    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{Current, Generation, Policy, Trial};
 
@@ -50,8 +50,10 @@ use crate::{
 /// everybody with settings of his own.
 pub const MAX_RUNNING: usize = 16;
 
-/// The alert of an experiment that a guardrail aborted; it lasts for a day.
+/// The alert of an experiment that a guardrail aborted.
 pub const ABORTED: &str = "experiment-aborted";
+/// How long it lasts: until everybody has been at work once.
+const ABORTED_LASTS: Millis = Millis::from_secs(86_400);
 /// The alert of an experiment whose candidate cannot be tried.
 pub const SUSPENDED: &str = "experiment-suspended";
 /// Why an experiment that was being promoted when its host was killed is suspended.
@@ -119,15 +121,16 @@ struct Inner {
     parts: ExperimentParts,
     /// Held by whoever changes one.
     turn: tokio::sync::Mutex<()>,
-    /// Every one on record. Those that ended, with what was seen.
+    /// Every one on record.
     known: RwLock<BTreeMap<ExperimentName, Known>>,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     record: Record,
-    /// What was seen, once nobody writes to it any more.
-    page: Option<Page>,
+    /// What was seen when it was started, gone on with or ended; meanwhile its book
+    /// is written to.
+    page: Page,
 }
 
 /// One experiment, as it stands.
@@ -147,9 +150,8 @@ impl Experiments {
         let known = RwLock::default();
         let own = Self(Arc::new(Inner { parts, turn: tokio::sync::Mutex::default(), known }));
         for (record, page) in all {
-            let goes_on = matches!(record.state, State::Running | State::Promoting(_));
-            own.know(record.clone(), Some(page.clone()));
-            if goes_on {
+            own.know(record.clone(), page.clone());
+            if !record.state.is_over() {
                 own.go_on(record, page).await;
             }
         }
@@ -179,8 +181,19 @@ impl Experiments {
         }
     }
 
-    /// Begins an experiment. It is on disk before the candidate judges.
+    /// Begins an experiment. It is on disk before the candidate judges. Seen through,
+    /// as whatever follows here, even if whoever asked for it goes away.
     pub async fn start(
+        &self,
+        experiment: Experiment,
+        actor: &Actor,
+    ) -> Result<Standing, ExperimentFailure> {
+        let (own, actor) = (self.clone(), actor.clone());
+        let starting = async move { own.do_start(experiment, &actor).await };
+        self.0.parts.supervisor.see_through(starting).await
+    }
+
+    async fn do_start(
         &self,
         experiment: Experiment,
         actor: &Actor,
@@ -198,7 +211,7 @@ impl Experiments {
         };
         let page = Page::new(&experiment);
         self.0.parts.store.write(&record, &page).await?;
-        self.know(record, Some(page.clone()));
+        self.know(record, page.clone());
         self.begin(&experiment, policy, page).await;
         tracing::info!(experiment = %experiment.name, mode = experiment.mode.as_str(),
             share_bp = experiment.share_bp, by = actor.by, why = actor.why, "experiment started");
@@ -207,6 +220,16 @@ impl Experiments {
 
     /// Ends an experiment: the control judges for everybody from the next decision on.
     pub async fn abort(
+        &self,
+        name: &ExperimentName,
+        actor: &Actor,
+    ) -> Result<Standing, ExperimentFailure> {
+        let (own, name, actor) = (self.clone(), name.clone(), actor.clone());
+        let aborting = async move { own.do_abort(&name, &actor).await };
+        self.0.parts.supervisor.see_through(aborting).await
+    }
+
+    async fn do_abort(
         &self,
         name: &ExperimentName,
         actor: &Actor,
@@ -232,8 +255,7 @@ impl Experiments {
         let Known { record, page } =
             known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?;
         let book = self.0.parts.observer.book(name);
-        let seen = book.map(|book| book.page()).or(page);
-        let page = seen.unwrap_or_else(|| Page::new(&record.experiment));
+        let page = book.map_or(page, |book| book.page());
         let suspended = match &record.state {
             State::Running => self.suspended(name),
             State::Promoting(_) => Some(CUT_OFF.to_owned()),
@@ -244,7 +266,6 @@ impl Experiments {
 
     /// What a person should look at now.
     pub fn alerts(&self) -> Vec<Alert> {
-        const LASTS: reprieve_core::time::Millis = reprieve_core::time::Millis::from_secs(86_400);
         let now = self.now();
         let alert = |standing: Standing| {
             let name = &standing.record.experiment.name;
@@ -253,7 +274,7 @@ impl Experiments {
                 return Some(Alert { code: SUSPENDED, message });
             }
             match (&standing.record.state, standing.page.breach) {
-                (State::Aborted(act), Some(breach)) if act.at.age(now) < LASTS => {
+                (State::Aborted(act), Some(breach)) if act.at.age(now) < ABORTED_LASTS => {
                     let message = format!("experiment {name} was aborted by a guardrail: {breach}");
                     Some(Alert { code: ABORTED, message })
                 }
@@ -267,7 +288,7 @@ impl Experiments {
         self.0.parts.clock.now()
     }
 
-    fn know(&self, record: Record, page: Option<Page>) {
+    fn know(&self, record: Record, page: Page) {
         let name = record.experiment.name.clone();
         self.0.known.write().insert(name, Known { record, page });
         self.pin();
@@ -350,13 +371,14 @@ impl Experiments {
     /// long as this host runs.
     async fn end(&self, record: Record, state: State) -> Result<(), ExperimentFailure> {
         let name = record.experiment.name.clone();
-        let page = self.stop(&name).await.unwrap_or_else(|| Page::new(&record.experiment));
+        let page = self.standing(&name)?.page;
+        let page = self.stop(&name).await.unwrap_or(page);
         let record = Record { state, ..record };
-        self.know(record.clone(), Some(page.clone()));
+        self.know(record.clone(), page.clone());
         Ok(self.0.parts.store.write(&record, &page).await?)
     }
 
-    /// Returns what was seen.
+    /// Returns what was seen, if somebody wrote it down until now.
     async fn stop(&self, name: &ExperimentName) -> Option<Page> {
         let parts = &self.0.parts;
         for trial in &*parts.current.trials() {
@@ -371,7 +393,7 @@ impl Experiments {
             others.cloned().collect()
         })
         .await;
-        page.or_else(|| self.0.known.read().get(name)?.page.clone())
+        page
     }
 
     /// A guardrail was broken.
@@ -382,9 +404,9 @@ impl Experiments {
         tracing::error!(experiment = %name, guardrail = breach.guardrail.as_str(), why,
             "experiment aborted by a guardrail: the control judges alone");
         let act = Act { at: self.now(), by: "guardrail".to_owned(), why };
-        let seen = self.stop(&name).await.filter(|seen| seen.breach.is_some()).unwrap_or(page);
+        let seen = self.stop(&name).await.unwrap_or(page);
         let record = Record { state: State::Aborted(act), ..record.clone() };
-        self.know(record.clone(), Some(seen.clone()));
+        self.know(record.clone(), seen.clone());
         if let Err(fault) = self.0.parts.store.write(&record, &seen).await {
             tracing::error!(experiment = %name, %fault, "that it was aborted could not be written down");
         }

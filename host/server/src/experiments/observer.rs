@@ -15,7 +15,7 @@ use std::{
 use parking_lot::{Mutex, RwLock};
 use reprieve_core::{
     decision::{Decision, Outcome},
-    evidence::Answer,
+    evidence::{Answer, Exchange},
     experiment::{Arm, Breach, Experiment, Tally},
     ids::{DecisionId, ExperimentName, LifeId, TenantId, WorkspaceId},
     judgement::{Attempt, Call, Verdict},
@@ -34,7 +34,7 @@ pub const MAX_DISAGREEMENTS: usize = 200;
 const MAX_KINDS: usize = 64;
 /// A chain of looks that nobody went on with for so long has ended.
 const CHAIN_ENDS_AFTER: Millis = Millis::from_secs(60);
-/// What verdicts are called where they are not spelled out.
+/// What kinds beyond that are called together.
 const OTHERS: &str = "_other";
 
 /// The book of everything that the experiments of this host see.
@@ -215,7 +215,14 @@ impl Observer {
                 tally.judged(Arm::Candidate, true);
             }
             if is_dead {
-                tally.dead(by, tried.acts, workspace, life, time_to_detect(decision, attempt), now);
+                tally.dead(
+                    by,
+                    tried.acts,
+                    workspace,
+                    life,
+                    detected(&decision.evidence, attempt),
+                    now,
+                );
             }
             if let Some(took) = recovered {
                 tally.recovered(tried.acts, took);
@@ -422,12 +429,8 @@ const fn is_same_kind(one: Verdict, other: Verdict) -> bool {
     )
 }
 
-fn time_to_detect(decision: &Decision, attempt: Attempt) -> Millis {
-    detected(&decision.evidence, attempt)
-}
-
 /// From the end that the runtime reports, or else from the first look.
-fn detected(evidence: &[reprieve_core::evidence::Exchange], attempt: Attempt) -> Millis {
+fn detected(evidence: &[Exchange], attempt: Attempt) -> Millis {
     let ended = evidence.iter().find_map(|exchange| match &exchange.answer {
         Answer::Look(Ok(sighting)) => sighting.ended,
         _ => None,

@@ -18,6 +18,16 @@ impl Experiments {
         name: &ExperimentName,
         actor: &Actor,
     ) -> Result<Standing, ExperimentFailure> {
+        let (own, name, actor) = (self.clone(), name.clone(), actor.clone());
+        let promoting = async move { own.do_promote(&name, &actor).await };
+        self.0.parts.supervisor.see_through(promoting).await
+    }
+
+    async fn do_promote(
+        &self,
+        name: &ExperimentName,
+        actor: &Actor,
+    ) -> Result<Standing, ExperimentFailure> {
         let _turn = self.0.turn.lock().await;
         let record = self.running(name)?;
         let experiment = &record.experiment;

@@ -15,9 +15,6 @@ use utoipa::ToSchema;
 
 use super::{Act, Disagreement, Standing};
 
-/// An e-value is endless where a certainty was contradicted; JSON has no such number.
-const MOST_EVIDENCE: f64 = 1e300;
-
 /// How an experiment stands, and what its arms did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExperimentReport {
@@ -249,7 +246,7 @@ impl GuardrailReport {
             guardrail: guardrail.as_str().to_owned(),
             control_events,
             candidate_events,
-            evidence: known.evidence.min(MOST_EVIDENCE),
+            evidence: known.evidence,
             broken: broken == Some(guardrail),
         })
     }
