@@ -17,6 +17,7 @@
 
 mod chance;
 mod contender;
+pub mod replay;
 mod scenario;
 mod simulation;
 mod units;

@@ -76,6 +76,8 @@ pub(crate) enum What {
     Change,
     /// A person orders a restart.
     Restart,
+    /// A request fails although the workspace may be well: its connection is reset.
+    Reset,
     /// Requests arrive, beside those of every day.
     Request { times: u32, within: Millis },
     /// The policy's settings change, from now on, for everybody.
@@ -98,6 +100,7 @@ enum Kind {
     Pause,
     Change,
     Restart,
+    Reset,
     Request,
     Retune,
 }
@@ -228,6 +231,7 @@ impl RawEvent {
             },
             Kind::Change => What::Change,
             Kind::Restart => What::Restart,
+            Kind::Reset => What::Reset,
             Kind::Request => {
                 let times = self.times.take();
                 if let Some(times) =

@@ -45,7 +45,7 @@ impl Simulation<'_> {
         while let Some(step) = steps.pop_front() {
             if step == Step::LookAgain {
                 let Some(judging) = &mut self.hosts[h].live[w].judging else { return };
-                if judging.seen.is_some() && self.options.fault != Some(Fault::EndedLife) {
+                if judging.seen.is_some() {
                     let decision = Box::new(decision);
                     judging.stage = Stage::LookingAgain { decision, then: steps };
                     return self.probe(h, w, LOOK_AGAIN_DEADLINE);

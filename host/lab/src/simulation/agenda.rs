@@ -86,6 +86,10 @@ pub(super) enum AtHost {
     AskSettled {
         workspace: usize,
     },
+    /// A verdict is acted on late, as no host does it.
+    ActLate {
+        workspace: usize,
+    },
     /// A person orders a restart.
     Ordered {
         workspace: usize,

@@ -20,7 +20,8 @@ pub enum Fault {
     ErrorIsDeath,
     /// 2: the store begins a life whatever is in flight.
     SecondRestart,
-    /// 2: a death is acted on without looking whether that life still runs.
+    /// 2: a verdict is kept, and acted on later without looking whether that life
+    /// still runs.
     EndedLife,
     /// 4: a decision goes on with whatever generation is in force.
     MixedGenerations,
@@ -164,7 +165,7 @@ impl Simulation<'_> {
 
     /// A life begins because of a verdict: was the run judged that runs?
     pub(super) fn audit_death(&mut self, h: usize, w: usize) {
-        let seen = self.hosts[h].live[w].judging.as_ref().and_then(|judging| judging.seen);
+        let seen = self.hosts[h].live[w].judged;
         let runs = self.workspaces[w].run.number;
         if let Some(judged) = seen.filter(|judged| *judged != runs) {
             let detail = format!("run {judged} was judged, run {runs} is restarted");

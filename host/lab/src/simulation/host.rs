@@ -116,6 +116,8 @@ pub(super) struct Live {
     pub(super) draining: bool,
     pub(super) pace: Pace,
     pub(super) suspected: bool,
+    /// Which run the newest DEAD verdict was about.
+    pub(super) judged: Option<u64>,
 }
 
 /// A judgement under way, and what it leads to.

@@ -25,6 +25,9 @@ use super::{
     witness::{Shown, unavailable},
 };
 
+/// How long a verdict is kept where one is kept on purpose.
+const ACTED_ON_LATE: Millis = Millis::from_secs(5);
+
 impl Simulation<'_> {
     /// Judges a workspace and acts on the verdict; whoever asks meanwhile shares it.
     pub(super) fn judge(
@@ -197,14 +200,21 @@ impl Simulation<'_> {
             }
             Verdict::Dead => {
                 let live = &mut self.hosts[h].live[w];
-                let life = match self.options.fault {
-                    Some(Fault::EndedLife) => live.incident.life(),
-                    _ => life,
-                };
+                live.judged = live.judging.as_ref().and_then(|judging| judging.seen);
+                if self.options.fault == Some(Fault::EndedLife) {
+                    self.plan_at(now + ACTED_ON_LATE, h, AtHost::ActLate { workspace: w });
+                    return self.died(h, w, decision);
+                }
                 let (_, steps) = live.incident.dead(life, now);
                 self.carry_out_death(h, w, steps, decision);
             }
         }
+    }
+
+    /// Nobody judges afresh, and nobody looks again: see [`Fault::EndedLife`].
+    pub(super) fn act_late(&mut self, h: usize, w: usize) {
+        let (_, steps) = self.hosts[h].live[w].incident.wish(RestartCause::DeadVerdict, self.now);
+        self.carry_out(h, w, steps);
     }
 
     /// The steps that followed from a DEAD verdict have been carried out.

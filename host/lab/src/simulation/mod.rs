@@ -178,7 +178,10 @@ impl Simulation<'_> {
             Due::Checked { workspace, run } => self.checked(workspace, run),
             Due::Beat { workspace, stamp } => self.beat(workspace, stamp),
             Due::Request { workspace, stamp } => self.requested(workspace, stamp),
-            Due::Reset { workspace } => self.reset(workspace),
+            Due::Reset { workspace } => {
+                self.reset(workspace);
+                self.plan_reset(workspace);
+            }
             Due::Beside { workspace } => self.requested_beside(workspace),
             Due::Restarted { host, workspace, life, refused } => {
                 self.restarted(host, workspace, life, refused);
@@ -204,6 +207,7 @@ impl Simulation<'_> {
             AtHost::Sweep { workspace, stamp } => self.sweep_due(h, workspace, stamp),
             AtHost::TakeUp { workspace, stamp } => self.take_up_due(h, workspace, stamp),
             AtHost::AskSettled { workspace } => self.sweep(h, workspace),
+            AtHost::ActLate { workspace } => self.act_late(h, workspace),
             AtHost::Ordered { workspace } => self.ordered(h, workspace),
             AtHost::Revised { workspace, revision } => self.revised(h, workspace, revision),
             AtHost::CarriedOut { workspace, life, refused } => {

@@ -163,6 +163,7 @@ impl Simulation<'_> {
             | What::Lie { .. }
             | What::Change
             | What::Restart
+            | What::Reset
             | What::Request { .. } => return false,
         }
         true
@@ -234,6 +235,7 @@ impl Simulation<'_> {
                 let host = (self.draw() * self.hosts.len() as f64) as usize;
                 self.plan_at(now, host, AtHost::Ordered { workspace: w });
             }
+            What::Reset => self.reset(w),
             What::Request { times, within } => {
                 for _ in 0..*times {
                     let after = Millis((self.draw() * (within.0 + 1) as f64) as u64);

@@ -187,14 +187,12 @@ impl Simulation<'_> {
         }
     }
 
-    /// One that fails although the workspace is well.
+    /// One that fails although the workspace may be well.
     pub(super) fn reset(&mut self, w: usize) {
-        if self.truth(w) == Truth::Healthy {
-            let h = (self.draw() * self.hosts.len() as f64) as usize;
-            let caller = Caller { failure: ForwardFailure::Reset };
-            self.plan_at(self.now, h, AtHost::Failed { workspace: w, caller });
-        }
-        self.plan_reset(w);
+        self.measures.requests += 1;
+        let h = (self.draw() * self.hosts.len() as f64) as usize;
+        let caller = Caller { failure: ForwardFailure::Reset };
+        self.plan_at(self.now, h, AtHost::Failed { workspace: w, caller });
     }
 
     /// What becomes of a request that is sent now.

@@ -311,6 +311,7 @@ fn host(workspaces: &[Workspace]) -> Host {
             draining: false,
             pace: Pace::default(),
             suspected: false,
+            judged: None,
         });
     }
     let (liveness, probes, silence) = (Liveness::new(), Probing::default(), Timer::default());
