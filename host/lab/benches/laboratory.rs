@@ -11,12 +11,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reprieve_core::{decision::Decision, settings::Settings};
+use reprieve_core::{decision::Decision, ids::Digest, settings::Settings};
 use reprieve_lab::{
     Contender, Happening, Lab, RunOptions, Scenario, Seed,
-    replay::{Again, Archive, By, read_line},
+    replay::{Again, Archive, By, Source, read_line},
     simulate,
 };
+use reprieve_runtime::Who;
 
 const DEFAULT: &[u8] = include_bytes!("../../../policies/default.wasm");
 const DAY: &str = include_str!("day-of-ten-thousand.toml");
@@ -24,6 +25,19 @@ const ORDINARY: &str = include_str!("../../../tests/simulation/scenarios/ordinar
 
 /// Decisions that are run again.
 const DECISIONS: usize = 100_000;
+
+/// The default policy, with its defaults.
+struct BuiltIn;
+
+impl Source for BuiltIn {
+    fn component(&mut self, _: Digest) -> Option<Vec<u8>> {
+        Some(DEFAULT.to_vec())
+    }
+
+    fn settings(&mut self, _: &Who, _: Digest) -> Option<Settings> {
+        None
+    }
+}
 
 fn main() {
     let is_filter = |arg: &String| !arg.starts_with('-');
@@ -59,7 +73,7 @@ fn replaying(lab: Lab, default: &Contender) {
     let decisions = recorded(default);
     let bytes: usize = decisions.iter().map(|(_, line)| line.len()).sum();
     println!("replay: {} decisions, {} bytes a line", decisions.len(), bytes / decisions.len());
-    let mut same = By::Same(Archive::new(lab, |_| Some(DEFAULT.to_vec())));
+    let mut same = By::Same(Archive::new(lab, BuiltIn));
     // Loads the component.
     let first = same.run(&decisions[0].0);
     assert_eq!(first, Again::Same);

@@ -10,14 +10,12 @@ use reprieve_core::{
     ids::Digest,
     settings::{self, Settings, SettingsBook},
 };
-use reprieve_runtime::{Generation, Owners, Policy};
+use reprieve_runtime::{Generation, Owners, Policy, Who};
 
 use crate::Lab;
 
 /// Rebuilt generations that are kept, the newest. A log has a handful.
 const MAX_GENERATIONS: usize = 1_000;
-/// Sets of settings that are kept. Beyond it a log's settings are unknown.
-const MAX_SETTINGS: usize = 100_000;
 /// Policies that are loaded at once: an engine has room for no more.
 const MAX_POLICIES: usize = 12;
 
@@ -35,14 +33,23 @@ pub enum Unknown {
 }
 
 type Rebuilt = Result<Arc<Generation>, Unknown>;
-type Fetch = Box<dyn FnMut(Digest) -> Option<Vec<u8>>>;
 
-/// Components by their digests, settings by theirs.
+/// Where what decided can be had. What it gives is believed only if it has that
+/// digest.
+pub trait Source {
+    /// The bytes of a component.
+    fn component(&mut self, component: Digest) -> Option<Vec<u8>>;
+
+    /// The effective settings of somebody at some time. The policy's defaults need
+    /// not be asked for.
+    fn settings(&mut self, who: &Who, settings: Digest) -> Option<Settings>;
+}
+
+/// Generations by the digests of their components and settings.
 pub struct Archive {
     lab: Lab,
-    fetch: Fetch,
+    source: Box<dyn Source>,
     policies: HashMap<Digest, Result<Arc<Policy>, Unknown>>,
-    settings: HashMap<Digest, Settings>,
     generations: HashMap<(Digest, Digest), Rebuilt>,
     /// In the order in which they were rebuilt.
     order: VecDeque<(Digest, Digest)>,
@@ -52,40 +59,27 @@ impl std::fmt::Debug for Archive {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Archive")
             .field("policies", &self.policies.len())
-            .field("settings", &self.settings.len())
+            .field("generations", &self.generations.len())
             .finish_non_exhaustive()
     }
 }
 
 impl Archive {
-    /// `fetch`: the bytes of a component, if somebody has them. What it gives is
-    /// believed only if it has that digest.
-    pub fn new(lab: Lab, fetch: impl FnMut(Digest) -> Option<Vec<u8>> + 'static) -> Self {
-        let mut archive = Self {
-            lab,
-            fetch: Box::new(fetch),
-            policies: HashMap::new(),
-            settings: HashMap::new(),
-            generations: HashMap::new(),
-            order: VecDeque::new(),
-        };
-        archive.know(Settings::new());
-        archive
-    }
-
-    /// Effective settings that a decision may have been made by.
-    pub fn know(&mut self, settings: Settings) {
-        if self.settings.len() < MAX_SETTINGS {
-            self.settings.insert(settings::digest(&settings), settings);
-        }
+    pub fn new(lab: Lab, source: impl Source + 'static) -> Self {
+        let (policies, generations, order) = Default::default();
+        Self { lab, source: Box::new(source), policies, generations, order }
     }
 
     /// What decided. A number says nothing about another host's generations, so it
     /// is the digests that name it.
-    pub(super) fn generation(&mut self, of: &GenerationRef) -> Result<&Generation, Unknown> {
+    pub(super) fn generation(
+        &mut self,
+        of: &GenerationRef,
+        who: &Who,
+    ) -> Result<&Generation, Unknown> {
         let key = (of.component, of.settings);
         if !self.generations.contains_key(&key) {
-            let rebuilt = self.rebuild(of);
+            let rebuilt = self.rebuild(of, who);
             if self.order.len() == MAX_GENERATIONS
                 && let Some(oldest) = self.order.pop_front()
             {
@@ -101,12 +95,19 @@ impl Archive {
         }
     }
 
-    fn rebuild(&mut self, of: &GenerationRef) -> Rebuilt {
+    fn rebuild(&mut self, of: &GenerationRef, who: &Who) -> Rebuilt {
         let policy = self.policy(of)?;
-        let Some(settings) = self.settings.get(&of.settings) else {
+        let none = Settings::new();
+        let found = if settings::digest(&none) == of.settings {
+            Some(none)
+        } else {
+            self.source.settings(who, of.settings)
+        };
+        let fits = |found: &Settings| settings::digest(found) == of.settings;
+        let Some(settings) = found.filter(fits) else {
             return Err(Unknown::Settings { settings: of.settings });
         };
-        let book = SettingsBook { fleet: settings.clone().into(), ..SettingsBook::default() };
+        let book = SettingsBook { fleet: settings.into(), ..SettingsBook::default() };
         let refused = |_| Unknown::Refused {
             component: of.component,
             policy: of.policy.clone(),
@@ -120,7 +121,7 @@ impl Archive {
         if let Some(known) = self.policies.get(&component) {
             return known.clone();
         }
-        let bytes = (self.fetch)(component).filter(|bytes| Digest::of(bytes) == component);
+        let bytes = self.source.component(component).filter(|bytes| Digest::of(bytes) == component);
         let loaded = match bytes {
             None => Err(Unknown::Component { component, policy }),
             Some(_) if self.policies.len() >= MAX_POLICIES => {

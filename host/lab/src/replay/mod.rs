@@ -17,7 +17,7 @@ use reprieve_core::decision::{Decision, Outcome};
 use reprieve_runtime::{Decided, Generation, Who, replay};
 
 pub use self::{
-    archive::{Archive, Unknown},
+    archive::{Archive, Source, Unknown},
     lines::{BadLine, MAX_LINE_BYTES, read_line},
     report::{Changed, Counts, MAX_KEPT, MAX_ROWS, OTHERS, Report, Row},
 };
@@ -57,7 +57,7 @@ impl By {
         }
         let who = Who { tenant: decision.tenant.clone(), workspace: decision.workspace.clone() };
         let decided = match self {
-            Self::Same(archive) => match archive.generation(&decision.generation) {
+            Self::Same(archive) => match archive.generation(&decision.generation, &who) {
                 Ok(generation) => replay(generation, decision.call, &who, &decision.evidence),
                 Err(unknown) => return Again::Unknown(unknown),
             },
