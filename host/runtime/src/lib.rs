@@ -37,6 +37,7 @@ mod policy;
 mod pulse;
 pub mod registry;
 mod store;
+pub mod table;
 mod terms;
 mod words;
 
