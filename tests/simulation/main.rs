@@ -7,6 +7,7 @@
 mod breaking;
 mod folder;
 mod laws;
+mod replaying;
 mod stories;
 
 use std::{collections::HashMap, sync::Arc};
