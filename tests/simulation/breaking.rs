@@ -20,9 +20,10 @@ fn found(
     by: &Contender,
     fault: Option<Fault>,
     wanted: Property,
+    within: u64,
 ) -> Option<Seed> {
     let scenario = scenario(scenario_name);
-    seeds(WITHIN).into_iter().find(|seed| {
+    seeds(within).into_iter().find(|seed| {
         let options = RunOptions {
             fault,
             replay_one_in: 1,
