@@ -13,11 +13,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use reprieve_core::{
     evidence::ProbeFault,
-    experiment::{Arm, Experiment, Guardrail},
+    experiment::{Arm, ArmCounts, Experiment, Guardrail},
     ids::{Digest, ExperimentName, WorkspaceId},
     judgement::ForwardFailure,
     time::Millis,
 };
+use reprieve_runtime::registry::Candidate;
 use reprieve_server::{
     experiments::{
         ABORTED, ExperimentFailure, ExperimentParts, Experiments, Observer, Standing, State,
@@ -29,6 +30,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 const FLEET: u32 = 16;
+const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
 /// For what a second's tick brings about.
 const LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -88,6 +90,18 @@ impl Laboratory {
             _state: state,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// A policy that misbehaves on demand, kept on the shelf.
+    async fn unruly(&self) -> Digest {
+        let candidate = Candidate {
+            source: "a test".to_owned(),
+            bytes: UNRULY.into(),
+            expected: None,
+            signature: None,
+            built_in: false,
+        };
+        self.policies.load(candidate, &somebody()).await.unwrap().component
     }
 
     fn experiment(&self, name: &str, more: &Value) -> Experiment {
@@ -219,6 +233,35 @@ async fn a_canary_that_kills_is_aborted_and_harms_nobody_outside_its_share() {
     assert!(alerts.iter().any(|alert| alert.code == ABORTED), "{alerts:?}");
     let again = lab.experiments.promote(&name, &somebody()).await;
     assert!(matches!(again, Err(ExperimentFailure::NotRunning { .. })), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_candidate_traps_it_is_its_failure_and_the_controls_judgement() {
+    let lab = Laboratory::open().await;
+    let candidate = json!({"component": lab.unruly().await, "settings": {"do": "trap"}});
+    let more = json!({"mode": "ab", "candidate": candidate});
+    let name = lab.start("traps", more).await;
+    let counts = |arm| lab.standing(&name).page.tally.counts(arm).clone();
+    let before = Arm::ALL.map(counts);
+    lab.stage.fail(1, ForwardFailure::Refused).await;
+    let [control, candidate] = Arm::ALL.map(counts);
+    let grew = |by: &dyn Fn(&ArmCounts) -> u64| {
+        [by(&control) - by(&before[0]), by(&candidate) - by(&before[1])]
+    };
+    assert_eq!(grew(&|counts| counts.judged), [1, 1]);
+    assert_eq!(grew(&|counts| counts.failed), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_candidate_could_not_judge_from_that_evidence_is_missing_and_nothing_else() {
+    let lab = Laboratory::open().await;
+    let candidate = json!({"component": lab.unruly().await, "settings": {"do": "ask-everything"}});
+    let name = lab.start("missing", json!({"candidate": candidate})).await;
+    lab.stage.fail(1, ForwardFailure::Refused).await;
+    lab.until(&name, "a missing judgement", |standing| standing.page.tally.missing > 0).await;
+    let page = lab.standing(&name).page;
+    assert_eq!(*page.tally.counts(Arm::Candidate), ArmCounts::default());
+    assert_eq!(page.tally.compared(), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

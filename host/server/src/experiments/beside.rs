@@ -27,6 +27,9 @@ use reprieve_runtime::{Blame, Generation, Who, judge_beside};
 
 use super::observer::{Book, Judged, Observer};
 
+/// The thread's priority: after everybody else.
+#[cfg(target_os = "linux")]
+const LAST: i32 = 19;
 /// Orders that wait. At some 2 kB each, 2 MB.
 const MAX_WAITING: usize = 1_024;
 /// Of one core.
@@ -105,6 +108,9 @@ impl UnderWay {
 }
 
 fn work(orders: &Receiver<Order>, under_way: &UnderWay) {
+    // Only what nobody else wants of a core. On Linux 0 is this thread alone.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, LAST);
     let mut budget = Budget::new(Instant::now());
     while let Ok(order) = orders.recv() {
         let Some(observer) = order.observer.upgrade() else { return };

@@ -124,6 +124,11 @@ impl Book {
         self.page.lock().clone()
     }
 
+    /// Some guardrail is. Looked at every second, so nothing is copied.
+    pub(super) fn is_broken(&self) -> bool {
+        self.page.lock().breach.is_some()
+    }
+
     pub(super) const fn trial(&self) -> &Trial {
         &self.trial
     }

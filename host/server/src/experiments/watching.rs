@@ -85,13 +85,12 @@ impl Experiments {
 
     async fn abort_the_broken(&self) {
         for book in self.0.parts.observer.books() {
-            let page = book.page();
-            if page.breach.is_none() {
+            if !book.is_broken() {
                 continue;
             }
             let _turn = self.0.turn.lock().await;
             if let Ok(record) = self.running(&book.trial().experiment().name) {
-                self.abort_for(record, page).await;
+                self.abort_for(record, book.page()).await;
             }
         }
     }
