@@ -38,14 +38,17 @@ pub fn commands(page: &str) -> Vec<PageCommand> {
 
 impl Program {
     /// Runs a command of a page in the host's folder: its exit code, and what it
-    /// prints.
+    /// prints. `reprieve` is the program under test; what cargo builds is kept, for
+    /// the next page.
     pub async fn run_command(&self, command: &str) -> (i32, String) {
-        let arguments = command.strip_prefix("reprieve ").expect("pages speak of one program");
-        let line = format!("exec \"$REPRIEVE\" {arguments}");
+        let program = reprieve();
+        let beside = program.parent().unwrap();
+        let path = std::env::var("PATH").unwrap_or_default();
         let output = Command::new("sh")
-            .args(["-c", &line])
+            .args(["-c", command])
             .current_dir(self.folder())
-            .env("REPRIEVE", reprieve())
+            .env("PATH", format!("{}:{path}", beside.display()))
+            .env("CARGO_TARGET_DIR", beside.join("pages"))
             .env("REPRIEVE_CONFIG", self.folder().join("reprieve.toml"))
             .env("REPRIEVE_STATE_DIR", self.folder())
             .stdin(Stdio::null())

@@ -33,9 +33,10 @@ const FOLDER: &str = "policies";
 const SUMS: &str = "SHA256SUMS";
 
 /// Policies of this repository in Rust: the component's file, and the package.
-const RUST: [(&str, &str); 5] = [
+const RUST: [(&str, &str); 6] = [
     ("count-debounce.wasm", "reprieve-count-debounce"),
     ("default.wasm", "reprieve-default-policy"),
+    ("do-nothing.wasm", "reprieve-do-nothing"),
     ("trust-the-probe.wasm", "reprieve-trust-the-probe"),
     ("unruly.wasm", "reprieve-unruly"),
     ("examples/second-look-rust.wasm", "reprieve-second-look"),

@@ -36,6 +36,7 @@ mod policy;
 mod pulse;
 pub mod registry;
 mod store;
+pub mod table;
 mod terms;
 mod words;
 

@@ -10,9 +10,8 @@ use std::{io, sync::Arc, time::Duration};
 use reprieve_core::{decision::Decision, ids::Digest, settings::SettingsBook};
 use reprieve_runtime::{
     Current, Engine, EngineOptions, Generation, Interface, Limits, Owners, Policy, Terms,
-    registry::{
-        Candidate, Golden, GoldenRow, Passage, Progress, Refused, Registry, Standards, Step,
-    },
+    registry::{Candidate, Golden, Passage, Progress, Refused, Registry, Standards, Step},
+    table::Row,
 };
 use serde::Deserialize;
 use serde_json::json;
@@ -218,7 +217,7 @@ async fn a_rehearsal_changes_nothing() {
 
 #[derive(Deserialize)]
 struct Table {
-    row: Vec<GoldenRow>,
+    row: Vec<Row>,
 }
 
 #[tokio::test]
@@ -242,7 +241,7 @@ async fn decisions_on_record_are_a_golden_table() {
         cost: decided.cost,
         effect: None,
     };
-    let golden = Golden::new(vec![GoldenRow::recorded(decision.clone()).expect("a row")]);
+    let golden = Golden::new(vec![Row::recorded(decision.clone()).expect("a row")]);
     let golden = golden.expect("a golden table");
     golden.replay(&everything).expect("it rules as it did");
     let other = golden.replay(&told(&policy, "nothing").expect("a generation"));
@@ -253,7 +252,7 @@ async fn decisions_on_record_are_a_golden_table() {
         failure: "policy-trapped".to_owned(),
         detail: String::new(),
     };
-    let refused = GoldenRow::recorded(Decision { outcome, ..decision }).expect_err("no row");
+    let refused = Row::recorded(Decision { outcome, ..decision }).expect_err("no row");
     assert!(refused.to_string().contains("it fell back"), "{refused}");
 }
 

@@ -7,6 +7,7 @@
 //! - [`backend`]: who runs workspaces: child processes
 //! - [`settings`]: the policy's settings, changed while the host runs
 //! - [`store`]: what survives the host: SQLite
+//! - [`tables`]: files with rows that a policy must rule so
 //! - [`admin`]: the operator's listener
 //! - [`serve`]: how both listen, with TLS or without
 //! - [`experiments`]: candidates that are tried on live traffic
@@ -34,6 +35,7 @@ pub mod serve;
 pub mod settings;
 pub mod store;
 pub mod supervisor;
+pub mod tables;
 pub mod telemetry;
 mod tls;
 pub mod wiring;

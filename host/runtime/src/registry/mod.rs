@@ -17,7 +17,7 @@ use reprieve_core::ids::Digest;
 use tokio::sync::Semaphore;
 
 pub use self::{
-    golden::{Golden, GoldenBroken, GoldenRow, GoldenUnusable, MAX_GOLDEN_ROWS},
+    golden::{Golden, GoldenBroken, GoldenUnusable, MAX_GOLDEN_ROWS},
     signature::{
         MAX_SIGNATURE_BYTES, NoKey, SignatureRefused, Signed, TrustedKey, check_signature,
     },
@@ -202,9 +202,19 @@ impl Registry {
         made: Result<Generation, GenerationRefused>,
         progress: &Progress,
     ) -> Result<Generation, Refused> {
-        let first = self.passed(made?, progress)?;
+        let first = self.would_judge(made, progress)?;
         progress.took(Step::Activate, format!("generation {}", first.number()));
         Ok(first)
+    }
+
+    /// Whether that generation may judge: what came of giving the policy everybody's
+    /// settings, and the golden table. Blocks.
+    pub fn would_judge(
+        &self,
+        made: Result<Generation, GenerationRefused>,
+        progress: &Progress,
+    ) -> Result<Generation, Refused> {
+        self.passed(made?, progress)
     }
 
     /// Whether it would come into force now: with everybody's settings and the

@@ -9,14 +9,14 @@ use reprieve_core::{
     settings::SettingsBook,
     time::UnixMillis,
 };
-use reprieve_runtime::{Generation, Owners, Policy, registry::GoldenRow, replay};
+use reprieve_runtime::{Generation, Owners, Policy, replay, table::Row};
 use serde::Deserialize;
 
 use super::{may_be_fetched, who};
 
 #[derive(Deserialize)]
 pub(crate) struct Table {
-    pub(crate) row: Vec<GoldenRow>,
+    pub(crate) row: Vec<Row>,
 }
 
 impl Table {

@@ -7,6 +7,7 @@
 
 mod answer;
 mod audit;
+mod author;
 mod check;
 mod client;
 mod connection;

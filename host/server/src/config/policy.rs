@@ -19,6 +19,7 @@ pub const BUILT_IN: &[(&str, &[u8])] = &[
     ("default", include_bytes!("../../../../policies/default.wasm")),
     ("trust-the-probe", include_bytes!("../../../../policies/trust-the-probe.wasm")),
     ("count-debounce", include_bytes!("../../../../policies/count-debounce.wasm")),
+    ("do-nothing", include_bytes!("../../../../policies/do-nothing.wasm")),
 ];
 
 /// Where a component comes from. Nothing is read until it is wanted, so a file

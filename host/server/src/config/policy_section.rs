@@ -16,7 +16,7 @@ const SECOND_MS: u64 = 1_000;
 const HOUR_MS: u64 = 3_600_000;
 const MIB: u64 = 1 << 20;
 
-/// What judges, and what it must pass before it does. See `docs/policies.md`.
+/// What judges, and what it must pass before it does. See `docs/swapping.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {

@@ -7,15 +7,13 @@ use std::{
     time::SystemTime,
 };
 
-use reprieve_core::decision::Decision;
-use reprieve_runtime::registry::{Golden, GoldenRow, GoldenUnusable, NoKey, Standards, TrustedKey};
-use serde::Deserialize;
+use reprieve_runtime::registry::{Golden, NoKey, Standards, TrustedKey};
 
-use super::shelf;
-use crate::config::PolicyConfig;
+use crate::{
+    config::PolicyConfig,
+    tables::{self, TableUnusable},
+};
 
-/// The largest golden table that is read.
-const MAX_GOLDEN_BYTES: usize = 64 << 20;
 /// Files of a folder that are looked at.
 const MAX_IN_FOLDER: usize = 1_000;
 
@@ -24,12 +22,8 @@ const MAX_IN_FOLDER: usize = 1_000;
 pub enum StandardsUnusable {
     #[error("policy.keys")]
     Key(#[from] NoKey),
-    #[error("cannot read the golden table {} (policy.golden)", file.display())]
-    GoldenUnreadable { file: PathBuf, source: io::Error },
-    #[error("the golden table {} (policy.golden) has more than {limit} bytes", file.display())]
-    GoldenOversized { file: PathBuf, limit: usize },
-    #[error("the golden table {} (policy.golden): {detail}", file.display())]
-    GoldenGarbled { file: PathBuf, detail: String },
+    #[error("policy.golden")]
+    Golden { source: TableUnusable },
 }
 
 /// What the configuration asks of a component.
@@ -44,40 +38,13 @@ pub fn standards(config: &PolicyConfig) -> Result<Standards, StandardsUnusable> 
     })
 }
 
-/// A table of rows, or decisions on record, one a line.
 fn golden(file: &Path) -> Result<Golden, StandardsUnusable> {
-    let garbled = |detail: String| StandardsUnusable::GoldenGarbled { file: file.into(), detail };
-    let bytes = shelf::read(file, MAX_GOLDEN_BYTES + 1)
-        .map_err(|source| StandardsUnusable::GoldenUnreadable { file: file.into(), source })?;
-    if bytes.len() > MAX_GOLDEN_BYTES {
-        let (file, limit) = (file.into(), MAX_GOLDEN_BYTES);
-        return Err(StandardsUnusable::GoldenOversized { file, limit });
-    }
-    let text = String::from_utf8(bytes).map_err(|error| garbled(error.to_string()))?;
-    let rows = match file.extension().and_then(|extension| extension.to_str()) {
-        Some("json" | "jsonl") => recorded(&text).map_err(garbled)?,
-        _ => {
-            let table: Table = toml::from_str(&text).map_err(|error| garbled(error.to_string()))?;
-            table.row
-        }
-    };
-    Golden::new(rows).map_err(|unusable| garbled(unusable.to_string()))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Table {
-    row: Vec<GoldenRow>,
-}
-
-fn recorded(text: &str) -> Result<Vec<GoldenRow>, String> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let row = |(index, line): (usize, &str)| {
-        let at = |why: String| format!("line {}: {why}", index + 1);
-        let decision: Decision = serde_json::from_str(line).map_err(|why| at(why.to_string()))?;
-        GoldenRow::recorded(decision).map_err(|why: GoldenUnusable| at(why.to_string()))
-    };
-    lines.map(row).collect()
+    let unusable = |source| StandardsUnusable::Golden { source };
+    let rows = tables::read(file).map_err(unusable)?.into_iter().map(|placed| placed.row);
+    let rows: Vec<_> = rows.collect();
+    Golden::new(rows).map_err(|refused| {
+        unusable(TableUnusable::Garbled { file: file.into(), detail: refused.to_string() })
+    })
 }
 
 /// Components of a folder, by name.
@@ -113,6 +80,8 @@ fn is_component(path: &Path) -> bool {
 mod tests {
     use std::{fs::File, time::Duration};
 
+    use reprieve_core::causes::with_causes;
+
     use super::*;
 
     #[test]
@@ -135,24 +104,10 @@ mod tests {
         let table =
             Path::new(env!("CARGO_MANIFEST_DIR")).join("../../policy/tests/judgements.toml");
         assert!(golden(&table).unwrap().len() >= 60);
-    }
-
-    #[test]
-    fn a_golden_table_that_cannot_be_used_is_named_with_the_reason() {
         let dir = tempfile::tempdir().unwrap();
-        for (name, text, expected) in [
-            ("missing.toml", None, "cannot read the golden table"),
-            ("empty.toml", Some("row = []"), "0 rows"),
-            ("both.toml", Some("[[row]]\nname = \"x\"\nreason = \"y\"\n"), "trigger or a cause"),
-            ("odd.toml", Some("[[row]]\nnmae = \"x\"\n"), "unknown field"),
-            ("broken.jsonl", Some("\n{\"id\": 7}\n"), "line 2"),
-        ] {
-            let file = dir.path().join(name);
-            if let Some(text) = text {
-                fs::write(&file, text).unwrap();
-            }
-            let refused = golden(&file).unwrap_err().to_string();
-            assert!(refused.contains(expected), "{name}: {refused}");
-        }
+        let empty = dir.path().join("empty.toml");
+        fs::write(&empty, "row = []").unwrap();
+        let refused = golden(&empty).unwrap_err();
+        assert!(with_causes(&refused).contains("0 rows"), "{refused:?}");
     }
 }
