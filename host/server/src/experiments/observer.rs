@@ -165,9 +165,8 @@ impl Book {
 impl Observer {
     pub(super) fn open(&self, trial: Trial, since: UnixMillis, page: Page) {
         let name = trial.experiment().name.clone();
-        let is_tried = AtomicBool::new(trial.candidate().is_ok());
-        let (page, changed) = (Mutex::new(page), AtomicBool::new(true));
-        let book = Book { trial, since, is_tried, page, changed };
+        let (is_tried, changed) = (trial.candidate().is_ok().into(), true.into());
+        let book = Book { trial, since, is_tried, page: Mutex::new(page), changed };
         let mut books = self.books.write();
         books.insert(name, Arc::new(book));
         self.open_books.store(books.len(), Ordering::Release);
@@ -422,9 +421,10 @@ impl Observer {
             return;
         }
         let takes = |book: &&Arc<Book>| book.counts(who, labels) && accepted >= book.since;
-        let Some(book) = self.books.read().values().find(takes).cloned() else { return };
-        let arm = book.trial.experiment().acts(&who.workspace);
-        book.write(&self.breached, |page| note(&mut page.tally, arm));
+        if let Some(book) = self.books.read().values().find(takes) {
+            let arm = book.trial.experiment().acts(&who.workspace);
+            book.write(&self.breached, |page| note(&mut page.tally, arm));
+        }
     }
 
     fn of_member(&self, workspace: &WorkspaceId, note: impl FnOnce(&mut Tally, Arm)) {
