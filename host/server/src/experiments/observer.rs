@@ -164,8 +164,8 @@ impl Book {
 
 impl Observer {
     pub(super) fn open(&self, trial: Trial, since: UnixMillis, page: Page) {
-        let name = trial.experiment().name.clone();
-        let (is_tried, changed) = (trial.candidate().is_ok().into(), true.into());
+        let (name, is_tried) = (trial.experiment().name.clone(), trial.candidate().is_ok());
+        let (is_tried, changed) = (is_tried.into(), true.into());
         let book = Book { trial, since, is_tried, page: Mutex::new(page), changed };
         let mut books = self.books.write();
         books.insert(name, Arc::new(book));
@@ -228,8 +228,8 @@ impl Observer {
             Some(_) => Arm::Control,
             None => tried.acts,
         };
-        let is_dead = decision.outcome.verdict() == Verdict::Dead;
-        let is_alive = decision.outcome.verdict() == Verdict::Alive;
+        let [is_dead, is_alive] =
+            [Verdict::Dead, Verdict::Alive].map(|is| decision.outcome.verdict() == is);
         let recovered = self.noted(tried, decision, is_dead, is_alive);
         book.write(&self.breached, |page| {
             let tally = &mut page.tally;
@@ -326,9 +326,8 @@ impl Observer {
             order.book.write(&self.breached, |page| page.tally.missing += 1);
             return;
         };
-        let verdict = outcome.verdict();
+        let (verdict, acts) = (outcome.verdict(), order.arm.other());
         self.went_on(order, matches!(verdict, Verdict::Recheck(_)));
-        let acts = order.arm.other();
         order.book.write(&self.breached, |page| {
             page.tally.judged(order.arm, failed);
             if failed {
