@@ -27,7 +27,7 @@ async fn every_command_of_the_policies_page_runs() {
         } else if line.contains("policy build") {
             "quiet-hours/quiet-hours.wasm in"
         } else if line.contains("inspect") {
-            "recent_beat = \"15s\""
+            "recent_beat = \"15s\" in \"1s\"..=\"10min\""
         } else if line.contains("--every-reason") || exit_code == 1 && line.contains("test") {
             // What the page prints below the command.
             let is_it = |shown: &str| {
