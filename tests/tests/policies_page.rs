@@ -106,6 +106,10 @@ async fn a_mistake_in_each_step_is_told_with_its_place_and_the_remedy() {
     refused("build quiet --out nowhere/quiet.wasm", 1, &["cannot write nowhere/quiet.wasm"]).await;
     refused("build quiet", 0, &["OK: quiet/quiet.wasm"]).await;
 
+    fs::write(program.folder().join("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    refused("build module.wasm", 2, &["module.wasm is a module", "--out"]).await;
+    refused("build module.wasm --out x.wasm", 1, &["module.wasm is no policy", "over wit/"]).await;
+
     // A wrong row, a misspelt one, settings that are refused, a reason nobody declared.
     let rows = fs::read_to_string(&table).unwrap();
     let line = |part: &str| {
