@@ -32,6 +32,8 @@ pub(crate) fn run(args: &BenchArgs) -> anyhow::Result<()> {
         "-p",
         "reprieve-runtime",
         "-p",
+        "reprieve-lab",
+        "-p",
         "reprieve-server",
         "-p",
         "reprieve-tests",

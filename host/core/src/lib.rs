@@ -11,7 +11,7 @@
 //!   believed), [`experiment`] (is a candidate better), [`settings`] (layers),
 //!   [`a2a`] (envelopes), [`card`] (agent cards), [`address`] (where a workspace
 //!   may live), [`access`] (who may ask what), [`dependents`] (who follows a
-//!   restart)
+//!   restart), [`supervision`] (where the policy has no say)
 //! - the edges: [`ports`], [`causes`] (errors in words)
 
 pub mod a2a;
@@ -32,5 +32,6 @@ pub mod ports;
 pub mod queue;
 pub mod reply;
 pub mod settings;
+pub mod supervision;
 pub mod time;
 pub mod trust;

@@ -8,6 +8,8 @@
 //! missing fact of a pass is fetched: what the policy asked after it was asked
 //! by way of a placeholder.
 
+mod deliberation;
+
 use std::{error::Error as _, sync::Arc, time::Duration};
 
 use reprieve_core::{
@@ -18,6 +20,7 @@ use reprieve_core::{
     time::UnixMillis,
 };
 
+pub use self::deliberation::{Deliberation, Next};
 use crate::{
     Blame, CheckedSettings, Generation, Policy, PolicyFailure, Who,
     generation::InForce,

@@ -13,7 +13,8 @@
 //!    [`Outcome::FellBack`](reprieve_core::decision::Outcome), which counts as
 //!    BUSY. What the policy asks is answered by a
 //!    [`Witness`](reprieve_core::ports::Witness).
-//! 4. [`replay`] runs a recorded decision again, bit by bit.
+//! 4. [`replay`] runs a recorded decision again, bit by bit; a [`Deliberation`] is a
+//!    decision in a time of its own, for simulators.
 //!
 //! `examples/embed.rs` is all of that in one file. No HTTP, no Docker, no WASI.
 
@@ -49,7 +50,7 @@ pub use failure::{
     PolicyFailure, Problem, SettingsRefused,
 };
 pub use generation::{Generation, LayerChange, Owners, Who};
-pub use judge::{Decided, judge_beside, replay, replay_afresh};
+pub use judge::{Decided, Deliberation, Next, judge_beside, replay, replay_afresh};
 pub use limits::{
     Limits, MAX_CODE_BYTES, MAX_COMPONENT_BYTES, MAX_NOTE_BYTES, MAX_PROBLEM_BYTES, MAX_PROBLEMS,
     MAX_REASONS, MAX_SCHEMA_BYTES, MAX_SENTENCE_BYTES, MIN_CALLS_PER_INSTANCE,

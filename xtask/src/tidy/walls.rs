@@ -10,7 +10,7 @@ struct Wall {
     why: &'static str,
 }
 
-const WALLS: [Wall; 5] = [
+const WALLS: [Wall; 6] = [
     Wall {
         manifest: "host/core/Cargo.toml",
         without: &[
@@ -39,6 +39,21 @@ const WALLS: [Wall; 5] = [
             "reprieve-policy",
         ],
         why: "an embedder gets no HTTP, no Docker, no SQL and no policy with the runtime",
+    },
+    Wall {
+        manifest: "host/lab/Cargo.toml",
+        without: &[
+            "tokio",
+            "wasmtime",
+            "hyper",
+            "axum",
+            "rusqlite",
+            "rand",
+            "reprieve-server",
+            "reprieve-default",
+            "reprieve-policy",
+        ],
+        why: "the laboratory is a function of its seed and its input: no clock, no I/O, no tasks",
     },
     Wall {
         manifest: "host/server/Cargo.toml",

@@ -20,8 +20,10 @@ mod follow;
 mod logging;
 mod output;
 mod policy;
+mod replay;
 mod run;
 mod settings;
+mod simulate;
 mod table;
 mod token;
 mod unreached;
@@ -70,6 +72,8 @@ Examples:
   reprieve decisions --follow
   reprieve explain last
   reprieve settings show acme/ws-1
+  reprieve replay decisions.jsonl --policy ./my-policy.wasm
+  reprieve simulate fleet.toml --runs 100
   reprieve demo six-containers
 
 Exit codes: 0 what was asked for is so; 1 the thing that was asked says no;
@@ -90,6 +94,8 @@ enum Command {
     Explain(decisions::ExplainArgs),
     Workspaces(workspaces::WorkspacesArgs),
     Settings(settings::SettingsArgs),
+    Replay(replay::ReplayArgs),
+    Simulate(simulate::SimulateArgs),
     /// Restart a workspace now, whatever the policy rules.
     Restart(workspaces::VerbArgs),
     /// Stop restarting a workspace by itself, and answer its callers 503 `paused`.
@@ -138,6 +144,8 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Explain(args) => block_on(decisions::explain(&args, now())),
         Command::Workspaces(args) => block_on(workspaces::list(&args)),
         Command::Settings(args) => block_on(settings::settings(&args)),
+        Command::Replay(args) => replay::replay(&args, now()),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
         Command::Pause(args) => block_on(workspaces::act(&args, Verb::Pause)),
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),

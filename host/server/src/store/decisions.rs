@@ -14,6 +14,7 @@ use reprieve_core::{
     evidence::StoreFault,
     ids::DecisionId,
     ports::{Clock, DecisionFilter, Decisions},
+    settings::Change,
     time::{Millis, UnixMillis},
 };
 use rusqlite::{Connection, OptionalExtension, ToSql, params};
@@ -194,6 +195,30 @@ impl DecisionReader {
     /// Oldest first.
     pub fn list(&self, filter: &DecisionFilter) -> Result<Vec<Decision>, rusqlite::Error> {
         list(&self.connection, filter)
+    }
+
+    /// The next so many after that place in the log, oldest first, each with its
+    /// place. From 0 on they are all there is, whoever writes meanwhile.
+    pub fn page(&self, after: u64, limit: u32) -> Result<Vec<(u64, Decision)>, rusqlite::Error> {
+        let sql = "SELECT seq, decision FROM decisions WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params![after, limit.min(MAX_LISTED)], |found| {
+            Ok((found.get(0)?, row::json(found, 1)?))
+        })?;
+        rows.collect()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> Result<u64, rusqlite::Error> {
+        let sql = "SELECT count(*) FROM decisions";
+        self.connection.query_row(sql, [], |found| found.get(0))
+    }
+
+    /// Every change of settings on record, the oldest first.
+    pub fn settings_changes(&self) -> Result<Vec<Change>, rusqlite::Error> {
+        let sql = "SELECT change FROM settings_changes ORDER BY number";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        statement.query_map([], |found| row::json(found, 0))?.collect()
     }
 }
 

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use reprieve_core::{
     decision::{Decision, Finding, Outcome, Part},
-    evidence::{Answer, Exchange, Sighting},
+    evidence::Exchange,
     ids::{DecisionId, LifeId},
     incident::heeded,
     judgement::{Admission, Attempt, Call, RestartCause, Trigger, Verdict},
     ports::{LifeMark, Witness},
+    supervision::{self, BLIND_AGAIN, MAX_LOOKS, RETRY_WHILE_RESTARTING},
     time::Millis,
 };
 use reprieve_runtime::{Blame, Tried};
@@ -22,16 +23,6 @@ use super::{
     workspace::Workspace,
 };
 use crate::{proxy::fleet::Judged, telemetry::traces::spans};
-
-/// Looks in one chain of `recheck` verdicts. Beyond it the answer is BUSY: a
-/// policy that never decides convicts nobody.
-const MAX_LOOKS: u32 = 10;
-
-/// How soon a caller may come back while a restart is under way.
-const RETRY_WHILE_RESTARTING: Millis = Millis::from_secs(5);
-
-/// How soon a workspace that could not be seen is judged again.
-const BLIND_AGAIN: Millis = Millis::from_secs(10);
 
 /// Blindness that lasts for so long is worth a person's attention.
 pub(super) const BLIND_ALERT: Millis = Millis::from_secs(60);
@@ -322,11 +313,8 @@ impl Supervisor {
     /// Keeps the book on workspaces that cannot be seen, and raises the alert if
     /// that lasts.
     fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange]) -> bool {
-        let look = evidence.iter().find_map(|exchange| match &exchange.answer {
-            Answer::Look(look) => Some(look.as_ref().err()),
-            _ => None,
-        });
-        let Some(fault) = look else { return false };
+        let Some(sight) = supervision::sight(evidence) else { return false };
+        let fault = sight.err();
         let (now, id) = (self.now(), workspace.id());
         let mut live = workspace.live.lock();
         match (fault, live.blind_since) {
@@ -350,24 +338,9 @@ impl Supervisor {
     /// Keeps the tenant's gauge of suspicion: see `fleet.suspected` in the
     /// contract.
     fn suspect(&self, workspace: &Workspace, outcome: &Outcome, evidence: &[Exchange]) {
-        let seen: Option<&Sighting> = evidence.iter().find_map(|exchange| match &exchange.answer {
-            Answer::Look(Ok(sighting)) => Some(sighting),
-            _ => None,
-        });
-        let explained = seen.is_some_and(|sighting| sighting.ended.is_some());
-        let suspected = match outcome {
-            Outcome::Judged { verdict: Verdict::Dead | Verdict::Recheck(_), .. } => !explained,
-            Outcome::Judged { verdict: Verdict::Alive, .. } => false,
-            Outcome::Judged { verdict: Verdict::Busy(_), .. } => {
-                match seen {
-                    Some(sighting) => sighting.is_unexplained(),
-                    // Nothing was seen: what was thought of it before stands.
-                    None => return,
-                }
-            }
-            Outcome::Ruled { .. } | Outcome::FellBack { .. } => return,
-        };
-        self.0.surroundings.suspected(&workspace.who, suspected, self.now());
+        if let Some(suspected) = supervision::suspicion(outcome, evidence) {
+            self.0.surroundings.suspected(&workspace.who, suspected, self.now());
+        }
     }
 
     fn log(&self, decision: &Decision) {

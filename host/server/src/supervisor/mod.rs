@@ -36,6 +36,7 @@ use reprieve_core::{
     decision::Decision,
     ids::WorkspaceId,
     ports::{Clock, Decisions, Heartbeats, Memory, Probe, Queue, Restarter, Restarts},
+    supervision::{JITTER_PER_MILLE, MAX_PROBES},
     time::{Millis, UnixMillis},
 };
 use reprieve_runtime::Current;
@@ -54,10 +55,6 @@ pub use self::{
 };
 use self::{surroundings::Surroundings, workspace::Workspace};
 use crate::experiments::Observer;
-
-/// Probes under way at once, of all workspaces. More wait: a daemon that is slow
-/// already is not asked more than this.
-const MAX_PROBES: usize = 64;
 
 /// Fleet events that a slow listener may lag behind.
 const EVENTS_KEPT: usize = 1_024;
@@ -114,9 +111,7 @@ impl Default for SupervisorOptions {
             restart_deadline: Millis::from_secs(120),
             look_again_deadline: Millis::from_secs(5),
             max_queue_age: Millis::from_secs(24 * 3600),
-            // Up to 10 % either way: enough to keep restarts that were deferred
-            // together from beginning together.
-            jitter_per_mille: || rand::random_range(900..=1100),
+            jitter_per_mille: || rand::random_range(JITTER_PER_MILLE),
         }
     }
 }

@@ -12,6 +12,7 @@ use reprieve_core::{
     incident::{Incident, Standing},
     judgement::{RestartCause, Trigger},
     ports::{RuntimeEvent, RuntimeEventKind},
+    supervision::{LAG_TICK, MAX_SILENT_PER_TICK, SILENCE_TICK, SILENT_AGAIN},
     time::Millis,
 };
 use tokio::{
@@ -24,20 +25,6 @@ use super::{
     witness::{Shown, WorkspaceWitness},
     workspace::{Live, Workspace},
 };
-
-/// How often the host asks who has been silent for too long.
-const SILENCE_TICK: Duration = Duration::from_secs(1);
-
-/// Silent workspaces judged within one tick. More wait for the next: a fleet
-/// that falls silent at once is no storm of probes.
-const MAX_SILENT_PER_TICK: usize = 64;
-
-/// How soon a workspace that was found alive although it is silent is judged
-/// again: who cannot be seen is looked at until he is seen.
-const SILENT_AGAIN: Millis = Millis::from_secs(30);
-
-/// How often the host measures its own lateness.
-const LAG_TICK: Duration = Duration::from_millis(500);
 
 /// How often stale items of the queue are dropped.
 const STALE_TICK: Duration = Duration::from_secs(60);
@@ -141,7 +128,7 @@ impl Supervisor {
     }
 
     async fn watch_silence(self) {
-        let mut tick = tokio::time::interval(SILENCE_TICK);
+        let mut tick = tokio::time::interval(SILENCE_TICK.as_duration());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
@@ -176,7 +163,7 @@ impl Supervisor {
     /// How late this task runs is how late the host sees.
     async fn watch_lateness(self) {
         loop {
-            let due = Instant::now() + LAG_TICK;
+            let due = Instant::now() + LAG_TICK.as_duration();
             tokio::time::sleep_until(due).await;
             let lag = u64::try_from(due.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.0.surroundings.late(Millis(lag), self.now());
@@ -190,10 +177,10 @@ impl Supervisor {
             tick.tick().await;
             let max_age = self.0.options.max_queue_age;
             match self.0.ports.queue.drop_stale(max_age, self.now()).await {
-                Ok(0) => {}
+                Ok(dropped) if dropped.is_empty() => {}
                 Ok(dropped) => {
-                    self.0.tally.queue_dropped(QueueDrop::Stale, dropped);
-                    tracing::info!(dropped, "stale items left the queue");
+                    self.given_up(QueueDrop::Stale, &dropped);
+                    tracing::info!(dropped = dropped.len(), "stale items left the queue");
                 }
                 Err(_) => self.store_failed(),
             }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use reprieve_core::{
-    evidence::{Answer, Beat, Life, ProbeFault, Question},
-    ids::LifeId,
+    evidence::{Answer, ProbeFault, Question},
     ports::{LifeMark, Look, Report, RestartHistory, Signs, Witness},
+    supervision,
     time::{Millis, UnixMillis},
 };
 
@@ -135,21 +135,7 @@ impl WorkspaceWitness {
     }
 
     fn told_by_signs(&self, question: &Question, signs: &Signs, now: UnixMillis) -> Answer {
-        let life = self.workspace.life();
-        let beat = |sign: Option<(UnixMillis, LifeId)>| {
-            sign.map(|(at, of)| Beat { age: at.age(now), this_life: of == life })
-        };
-        match *question {
-            Question::NewestContact => Answer::NewestContact(Ok(beat(signs.contact))),
-            Question::Intervals { limit } => {
-                // Intervals of an earlier life say nothing about this one.
-                let of_this_life = signs.beat.is_some_and(|(_, of)| of == life);
-                let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-                let kept = signs.intervals.iter().take(if of_this_life { limit } else { 0 });
-                Answer::Intervals(Ok(kept.copied().collect()))
-            }
-            _ => Answer::NewestBeat(Ok(beat(signs.beat))),
-        }
+        supervision::told_by_signs(question, signs, self.workspace.life(), now)
     }
 
     fn told_by_history(
@@ -158,17 +144,11 @@ impl WorkspaceWitness {
         history: &RestartHistory,
         now: UnixMillis,
     ) -> Answer {
-        if let Question::RestartCount { within } = *question {
-            let recent = history.unasked.iter().filter(|began| began.age(now) <= within);
-            return Answer::RestartCount(Ok(u32::try_from(recent.count()).unwrap_or(u32::MAX)));
-        }
-        let live = self.workspace.live.lock();
-        Answer::CurrentLife(Ok(Life {
-            in_flight: history.in_flight || live.incident.is_in_flight(),
-            began: history.began.map(|began| began.age(now)),
-            cause: history.cause,
-            revision_stale: live.incident.is_revision_stale(),
-        }))
+        let (in_flight, revision_stale) = {
+            let live = self.workspace.live.lock();
+            (live.incident.is_in_flight(), live.incident.is_revision_stale())
+        };
+        supervision::told_by_history(question, history, in_flight, revision_stale, now)
     }
 
     /// Probes, and keeps the book on how well the host sees. A probe that is

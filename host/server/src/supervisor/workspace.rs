@@ -8,7 +8,8 @@ use reprieve_core::{
     ids::{LifeId, TenantId, WorkspaceId},
     incident::Incident,
     ports::LifeMark,
-    time::{Millis, UnixMillis},
+    supervision::Pace,
+    time::UnixMillis,
 };
 use reprieve_runtime::Who;
 use tokio::sync::{Notify, watch};
@@ -69,34 +70,6 @@ pub(super) struct Workspace {
     pub(super) pace: Mutex<Pace>,
     /// Told whenever a restart of it was carried out, or was not.
     pub(super) restarted: Notify,
-}
-
-/// Spreads the attempts at delivery: a workspace that beats often must not use
-/// up all of them within a second.
-#[derive(Debug, Default)]
-pub(super) struct Pace {
-    failures: u32,
-    not_before: UnixMillis,
-}
-
-impl Pace {
-    /// After the first failed delivery; doubled after each further one.
-    const BASE: Millis = Millis::from_secs(5);
-    const CAP: Millis = Millis::from_secs(300);
-
-    pub(super) fn is_due(&self, now: UnixMillis) -> bool {
-        now >= self.not_before
-    }
-
-    pub(super) fn succeeded(&mut self) {
-        *self = Self::default();
-    }
-
-    pub(super) fn failed(&mut self, now: UnixMillis) {
-        let wait = Self::BASE.0.saturating_mul(1 << self.failures.min(16));
-        self.failures += 1;
-        self.not_before = now + Millis(wait.min(Self::CAP.0));
-    }
 }
 
 /// What changes about a workspace.
@@ -231,21 +204,5 @@ mod tests {
             assert_eq!(live.mark, Some(mark(seen)), "{case}");
             assert!(!live.notice_run(Some(mark(seen)), None) || life == 0, "{case}: again");
         }
-    }
-
-    #[test]
-    fn five_attempts_take_more_than_a_minute_and_a_success_forgets() {
-        let mut pace = Pace::default();
-        let mut now = UnixMillis(1_000);
-        for wait_s in [5, 10, 20, 40, 80, 160, 300, 300] {
-            assert!(pace.is_due(now));
-            pace.failed(now);
-            let due = now + Millis::from_secs(wait_s);
-            assert!(!pace.is_due(UnixMillis(due.0 - 1)) && pace.is_due(due), "{wait_s} s");
-            now = due;
-        }
-        pace.failed(now);
-        pace.succeeded();
-        assert!(pace.is_due(now));
     }
 }

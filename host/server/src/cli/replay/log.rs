@@ -1,0 +1,101 @@
+//! Where recorded decisions are read from, one at a time: lines, or a host's store.
+
+use std::{
+    collections::VecDeque,
+    fs::File,
+    io::{BufRead, BufReader, Read as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use reprieve_core::decision::Decision;
+use reprieve_lab::replay::{BadLine, MAX_LINE_BYTES, read_line};
+
+use crate::store::DecisionReader;
+
+/// Decisions that are read from a store at once.
+const PAGE: u32 = 1_000;
+
+pub(super) struct Log {
+    name: String,
+    from: From,
+}
+
+enum From {
+    Lines { lines: Box<dyn BufRead>, number: u64, line: Vec<u8> },
+    Store { reader: DecisionReader, folder: PathBuf, after: u64, page: VecDeque<Decision> },
+}
+
+impl Log {
+    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+        let name = path.display().to_string();
+        let lines = |lines| From::Lines { lines, number: 0, line: Vec::new() };
+        let from = if path == Path::new("-") {
+            lines(Box::new(BufReader::new(std::io::stdin())) as Box<dyn BufRead>)
+        } else if path.is_dir() {
+            let reader = DecisionReader::open(path)
+                .with_context(|| format!("cannot read the decisions in {name}"))?;
+            let (folder, page) = (path.to_owned(), VecDeque::new());
+            From::Store { reader, folder, after: 0, page }
+        } else {
+            let file = File::open(path).with_context(|| format!("cannot read the log {name}"))?;
+            lines(Box::new(BufReader::new(file)))
+        };
+        Ok(Self { name, from })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The state folder that it is in, if it is a host's own.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        match &self.from {
+            From::Lines { .. } => None,
+            From::Store { folder, .. } => Some(folder),
+        }
+    }
+
+    pub(super) fn next(&mut self) -> anyhow::Result<Option<Result<Decision, BadLine>>> {
+        match &mut self.from {
+            From::Lines { lines, number, line } => {
+                next_line(lines, number, line).with_context(|| format!("cannot read {}", self.name))
+            }
+            From::Store { reader, after, page, .. } => {
+                if page.is_empty() {
+                    let read = reader.page(*after, PAGE).context("cannot read the decisions")?;
+                    if let Some((newest, _)) = read.last() {
+                        *after = *newest;
+                    }
+                    page.extend(read.into_iter().map(|(_, decision)| decision));
+                }
+                Ok(page.pop_front().map(Ok))
+            }
+        }
+    }
+}
+
+/// Skips what is empty. A line that is too long is read past, not kept.
+fn next_line(
+    lines: &mut Box<dyn BufRead>,
+    number: &mut u64,
+    line: &mut Vec<u8>,
+) -> std::io::Result<Option<Result<Decision, BadLine>>> {
+    // Ends with the log.
+    loop {
+        line.clear();
+        let limit = MAX_LINE_BYTES as u64 + 1;
+        if lines.by_ref().take(limit).read_until(b'\n', line)? == 0 {
+            return Ok(None);
+        }
+        *number += 1;
+        if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
+            lines.skip_until(b'\n')?;
+        }
+        match read_line(line, *number) {
+            Ok(None) => {}
+            Ok(Some(decision)) => return Ok(Some(Ok(decision))),
+            Err(bad) => return Ok(Some(Err(bad))),
+        }
+    }
+}
