@@ -33,10 +33,17 @@ const FOLDER: &str = "policies";
 const SUMS: &str = "SHA256SUMS";
 
 /// Policies of this repository in Rust: the component's file, and the package.
-const RUST: [(&str, &str); 6] = [
+const RUST: [(&str, &str); 13] = [
     ("count-debounce.wasm", "reprieve-count-debounce"),
     ("default.wasm", "reprieve-default-policy"),
     ("do-nothing.wasm", "reprieve-do-nothing"),
+    ("docker-autoheal.wasm", "reprieve-docker-autoheal"),
+    ("docker-restart-policy.wasm", "reprieve-docker-restart-policy"),
+    ("envoy-outlier.wasm", "reprieve-envoy-outlier"),
+    ("kubelet-liveness.wasm", "reprieve-kubelet-liveness"),
+    ("lifeguard.wasm", "reprieve-lifeguard"),
+    ("nomad-check-restart.wasm", "reprieve-nomad-check-restart"),
+    ("phi-accrual.wasm", "reprieve-phi-accrual"),
     ("trust-the-probe.wasm", "reprieve-trust-the-probe"),
     ("unruly.wasm", "reprieve-unruly"),
     ("examples/second-look-rust.wasm", "reprieve-second-look"),
