@@ -191,9 +191,9 @@ impl Running {
         let first = self.up_at + self.phase;
         let (every, slowest) = (beats.every.0.0, self.slowest(beats));
         let ends = [self.end.map(|end| end.at), self.hung].into_iter().flatten().min();
-        let mut nth = first.age(UnixMillis(now.0.saturating_sub(slowest.0))).0 / every;
+        let earliest = first.age(UnixMillis(now.0.saturating_sub(slowest.0))).0 / every;
         let mut soonest: Option<UnixMillis> = None;
-        for _ in 0..MAX_SCAN {
+        for nth in earliest..earliest + u64::from(MAX_SCAN) {
             let sent = first + Millis(nth * every);
             if ends.is_some_and(|ends| sent > ends) || soonest.is_some_and(|soonest| sent > soonest)
             {
@@ -204,7 +204,6 @@ impl Running {
             {
                 soonest = Some(soonest.map_or(arrived, |soonest| soonest.min(arrived)));
             }
-            nth += 1;
         }
         soonest
     }
