@@ -27,6 +27,8 @@ use reprieve_server::{
 
 use crate::{FakeCourier, FakeRuntime, PolicyName, Start, generation};
 
+/// Of a length of time that passes, before it is looked after what goes on beside.
+const STEP: Duration = Duration::from_secs(1);
 /// Every workspace of a stage shows this token.
 const TOKEN: &str = "a token of the stage";
 
@@ -202,7 +204,19 @@ impl Stage {
     }
 
     pub async fn pass(&self, time: Duration) {
-        tokio::time::sleep(time).await;
+        let end = tokio::time::Instant::now() + time;
+        while tokio::time::Instant::now() < end {
+            tokio::time::sleep_until(end.min(tokio::time::Instant::now() + STEP)).await;
+            self.until_judged_beside().await;
+        }
+    }
+
+    /// Threads of their own judge beside: virtual time stands still meanwhile.
+    pub async fn until_judged_beside(&self) {
+        if self.observer.is_judging_beside() {
+            let observer = Arc::clone(&self.observer);
+            tokio::task::spawn_blocking(move || observer.wait_for_beside()).await.unwrap();
+        }
     }
 
     /// Waits, on virtual time, until one more heartbeat has come and is that old.
@@ -221,7 +235,9 @@ impl Stage {
     /// A forwarded request fails; what its caller comes to.
     pub async fn fail(&self, number: u32, failure: ForwardFailure) -> Finding {
         let life = self.supervisor.route(&ws(number)).expect("it is known").life;
-        self.supervisor.forward_failed(&ws(number), life, failure).await.finding
+        let finding = self.supervisor.forward_failed(&ws(number), life, failure).await.finding;
+        self.until_judged_beside().await;
+        finding
     }
 
     /// A forwarded request is answered.

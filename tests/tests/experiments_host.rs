@@ -111,6 +111,12 @@ async fn a_start_whose_caller_hangs_up_is_seen_through() {
     let mut caller = TcpStream::connect(address).await.unwrap();
     caller.write_all(request.as_bytes()).await.unwrap();
     caller.flush().await.unwrap();
+    // A request that the host has not read yet would be none.
+    let is_begun = || async {
+        let passage = shown(&program, "policies").await["passage"].clone();
+        passage["source"].as_str().is_some_and(|source| source.contains("count-debounce"))
+    };
+    program.until("it is begun", is_begun).await;
     let caller = caller.into_std().unwrap();
     caller.shutdown(Shutdown::Both).unwrap();
     drop(caller);

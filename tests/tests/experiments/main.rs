@@ -140,9 +140,7 @@ impl Laboratory {
 
     async fn until(&self, name: &ExperimentName, what: &str, is_so: impl Fn(&Standing) -> bool) {
         for _ in 0..LOOKS {
-            // A thread of its own judges beside: virtual time stands still meanwhile.
-            let observer = Arc::clone(&self.stage.observer);
-            tokio::task::spawn_blocking(move || observer.wait_for_beside()).await.unwrap();
+            self.stage.until_judged_beside().await;
             if is_so(&self.standing(name)) {
                 return;
             }

@@ -2,10 +2,12 @@
 //! own, from the evidence of the decision that was made.
 //!
 //! It may not slow down who acts. So orders wait in a queue that is never waited
-//! for, and the thread takes a tenth of a core at most; what that is too little for
-//! is dropped and counted.
+//! for, and the thread takes a tenth of a core at most, after everybody else; what that
+//! is too little for is dropped and counted. What it found is written to the book by
+//! another thread: one that comes last must not hold a lock that who acts waits for.
 
 use std::{
+    io,
     sync::{
         Arc, OnceLock, Weak,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -27,10 +29,11 @@ use reprieve_runtime::{Blame, Generation, Who, judge_beside};
 
 use super::observer::{Book, Judged, Observer};
 
-/// The thread's priority: after everybody else.
+/// The priority of who judges: after everybody else.
 #[cfg(target_os = "linux")]
 const LAST: i32 = 19;
-/// Orders that wait. At some 2 kB each, 2 MB.
+/// Orders that wait for their judgement, and as many for being written down. At some
+/// 2 kB each, 4 MB.
 const MAX_WAITING: usize = 1_024;
 /// Of one core.
 const SHARE: f64 = 0.1;
@@ -55,7 +58,7 @@ pub(super) struct Order {
     pub(super) witness: Arc<dyn Witness>,
 }
 
-/// The thread, begun with the first order. It ends with the host.
+/// Its threads, begun with the first order. They end with the host.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
     orders: OnceLock<Option<SyncSender<Order>>>,
@@ -72,16 +75,11 @@ struct UnderWay {
 impl Beside {
     /// Whether it is taken on.
     pub(super) fn put(&self, order: Order) -> bool {
-        let orders = self.orders.get_or_init(|| {
-            let (orders, received) = sync_channel(MAX_WAITING);
-            let under_way = Arc::clone(&self.under_way);
-            let thread = std::thread::Builder::new().name("experiments".to_owned());
-            match thread.spawn(move || work(&received, &under_way)) {
-                Ok(_runs) => Some(orders),
-                Err(error) => {
-                    tracing::error!(%error, "no thread for experiments: nothing is judged beside");
-                    None
-                }
+        let orders = self.orders.get_or_init(|| match self.begin() {
+            Ok(orders) => Some(orders),
+            Err(error) => {
+                tracing::error!(%error, "no thread for experiments: nothing is judged beside");
+                None
             }
         });
         let Some(orders) = orders else { return false };
@@ -91,6 +89,20 @@ impl Beside {
             self.under_way.ends();
         }
         taken
+    }
+
+    fn begin(&self) -> io::Result<SyncSender<Order>> {
+        let (orders, received) = sync_channel(MAX_WAITING);
+        let (done, judged) = sync_channel(MAX_WAITING);
+        let under_way = Arc::clone(&self.under_way);
+        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        thread("experiments-book").spawn(move || write_down(&judged, &under_way))?;
+        thread("experiments").spawn(move || work(&received, &done))?;
+        Ok(orders)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        *self.under_way.count.lock() > 0
     }
 
     /// Blocks until everything that was taken on is done.
@@ -107,20 +119,33 @@ impl UnderWay {
     }
 }
 
-fn work(orders: &Receiver<Order>, under_way: &UnderWay) {
+/// What came of an order. None: there was no time for it.
+type Done = (Order, Option<Option<Judged>>);
+
+fn work(orders: &Receiver<Order>, done: &SyncSender<Done>) {
     // Only what nobody else wants of a core. On Linux 0 is this thread alone.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::setpriority_process(None, LAST);
     let mut budget = Budget::new(Instant::now());
     while let Ok(order) = orders.recv() {
-        let Some(observer) = order.observer.upgrade() else { return };
-        if budget.has_some(Instant::now()) {
+        let judged = budget.has_some(Instant::now()).then(|| {
             let began = Instant::now();
             let judged = judge(&order);
             budget.took(began.elapsed());
-            observer.judged_beside(&order, judged);
-        } else {
-            observer.dropped(&order.book);
+            judged
+        });
+        if done.send((order, judged)).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_down(done: &Receiver<Done>, under_way: &UnderWay) {
+    while let Ok((order, judged)) = done.recv() {
+        let Some(observer) = order.observer.upgrade() else { return };
+        match judged {
+            Some(judged) => observer.judged_beside(&order, judged),
+            None => observer.dropped(&order.book),
         }
         under_way.ends();
     }
