@@ -14,6 +14,7 @@
 //!
 //! 4. [`score`] puts figures with intervals on runs by many seeds, and tells who is
 //!    better in both: sooner with the dead, and kinder to the living.
+//! 5. [`tune`] looks for the settings whose price is lowest.
 //!
 //! Nothing here reads a clock, starts a task or performs I/O: whoever calls it reads
 //! the files and prints. The same seed gives the same bytes.
@@ -24,6 +25,7 @@ pub mod replay;
 mod scenario;
 pub mod score;
 mod simulation;
+pub mod tune;
 mod units;
 
 pub use chance::{Chance, Draws, Seed};

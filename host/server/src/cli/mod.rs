@@ -21,6 +21,7 @@ mod html;
 mod logging;
 mod output;
 mod policy;
+mod pool;
 mod replay;
 mod run;
 mod scatter;
@@ -29,6 +30,7 @@ mod settings;
 mod simulate;
 mod table;
 mod token;
+mod tune;
 mod unreached;
 mod welcome;
 mod workspaces;
@@ -101,6 +103,7 @@ enum Command {
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
     Score(score::ScoreArgs),
+    Tune(tune::TuneArgs),
     /// Restart a workspace now, whatever the policy rules.
     Restart(workspaces::VerbArgs),
     /// Stop restarting a workspace by itself, and answer its callers 503 `paused`.
@@ -152,6 +155,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Replay(args) => replay::replay(&args, now()),
         Command::Simulate(args) => simulate::simulate(&args),
         Command::Score(args) => score::score(&args),
+        Command::Tune(args) => tune::tune(&args),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
         Command::Pause(args) => block_on(workspaces::act(&args, Verb::Pause)),
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),

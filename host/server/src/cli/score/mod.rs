@@ -20,14 +20,12 @@ use reprieve_lab::score::Scoreboard;
 use self::columns::COLUMNS;
 use super::{
     output::{self, BAD, HEADING, UsageError},
-    simulate, table,
+    pool, simulate, table,
 };
 use crate::config::policy::BUILT_IN;
 
 /// The most runs of one policy over one scenario.
 const MAX_RUNS: u64 = 100_000;
-/// The most threads.
-const MAX_JOBS: u64 = 256;
 
 /// Run every policy over every scenario, by many seeds, and show who finds the dead
 /// sooner and restarts fewer of the living. Needs no host.
@@ -62,7 +60,7 @@ pub(crate) struct ScoreArgs {
     seed: u64,
 
     /// So many threads. Default: one for each core.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MAX_JOBS))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=pool::MAX_JOBS))]
     jobs: Option<u64>,
 
     /// Write a page with plots that needs nothing else.

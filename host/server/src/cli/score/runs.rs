@@ -1,19 +1,7 @@
 //! Runs everything, on all cores.
 
-use std::{
-    collections::HashMap,
-    io::{IsTerminal as _, Write as _},
-    ops::Range,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::Instant,
-};
+use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc};
 
-use parking_lot::Mutex;
 use reprieve_lab::{
     Contender, Lab, Run, RunOptions, Scenario, Seed,
     score::{Score, Scoreboard},
@@ -21,10 +9,7 @@ use reprieve_lab::{
 };
 use reprieve_runtime::Policy;
 
-use crate::{
-    cli::{author::Meant, output::UsageError},
-    config::policy::PolicySource,
-};
+use crate::cli::{author::Meant, output::UsageError, pool};
 
 /// Runs that one thread does before it looks for other work.
 const RUNS_AT_ONCE: usize = 5;
@@ -51,48 +36,27 @@ struct Piece {
 
 pub(super) fn read(policies: &[PathBuf]) -> Result<Vec<Named>, UsageError> {
     let named = |policy: &PathBuf| {
-        let source: PolicySource = Meant::by(policy)?.source;
-        let bytes = source.fetch().map_err(UsageError::of)?.bytes;
-        Ok(Named { source: source.name(), bytes })
+        let candidate = Meant::by(policy)?.fetch()?;
+        Ok(Named { source: candidate.source, bytes: candidate.bytes })
     };
     policies.iter().map(named).collect()
 }
 
-pub(super) fn all(work: &Work<'_>) -> anyhow::Result<Scoreboard> {
+pub(super) fn all(work: &Work<'_>) -> Result<Scoreboard, UsageError> {
     let pieces = pieces(work);
-    let runs: Vec<Mutex<Vec<Run>>> =
-        (0..work.policies.len() * work.scenarios.len()).map(|_| Mutex::default()).collect();
-    let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let threads = match work.jobs {
-        Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX),
-        None => thread::available_parallelism().map_or(1, usize::from),
-    };
-    let began = Instant::now();
-    let ended: Vec<Result<(), UsageError>> = thread::scope(|scope| {
-        let worker = || -> Result<(), UsageError> {
-            let mut bench = Bench::new(work)?;
-            while let Some(piece) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
-                let made = bench.run(piece)?;
-                runs[piece.scenario * work.policies.len() + piece.policy].lock().extend(made);
-                let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
-                tell(so_far, pieces.len(), began);
-            }
-            Ok(())
-        };
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        let lost = || UsageError("a thread of the laboratory ended early".to_owned(), None);
-        workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(lost()))).collect()
-    });
-    for ended in ended {
-        ended?;
+    let made = pool::each(&pieces, work.jobs, || Bench::new(work), Bench::run)?;
+    // Of one cell after the other, as they were cut.
+    let mut cells: Vec<Vec<Run>> = Vec::new();
+    let mut last = None;
+    for (piece, runs) in pieces.iter().zip(made) {
+        let cell = (piece.policy, piece.scenario);
+        match cells.last_mut() {
+            Some(same) if last == Some(cell) => same.extend(runs),
+            _ => cells.push(runs),
+        }
+        last = Some(cell);
     }
-    let scores = runs.into_iter().filter_map(|runs| {
-        let mut runs = runs.into_inner();
-        // By whichever thread they were made.
-        runs.sort_by_key(|run| run.seed.0);
-        Score::of(&runs)
-    });
-    Ok(Scoreboard { scores: scores.collect() })
+    Ok(Scoreboard { scores: cells.iter().filter_map(|runs| Score::of(runs)).collect() })
 }
 
 fn pieces(work: &Work<'_>) -> Vec<Piece> {
@@ -139,19 +103,4 @@ impl<'a> Bench<'a> {
         };
         Ok(piece.seeds.iter().map(run).collect())
     }
-}
-
-/// How far it has come, where somebody watches.
-fn tell(so_far: usize, all: usize, began: Instant) {
-    let mut err = std::io::stderr().lock();
-    if !err.is_terminal() {
-        return;
-    }
-    let left_s = began.elapsed().as_secs_f64() / so_far as f64 * (all - so_far) as f64;
-    let line = match so_far == all {
-        true => "\r\x1b[K".to_owned(),
-        false => format!("\r\x1b[K{so_far} of {all} parts done, {left_s:.0} s left"),
-    };
-    // Whoever does not see it waits all the same.
-    let _ = err.write_all(line.as_bytes());
 }
