@@ -2,7 +2,7 @@
 //! replace them.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     path::{Path, PathBuf},
     sync::{Arc, LazyLock},
 };
@@ -75,6 +75,7 @@ pub async fn policies_in(state: &Path) -> Policies {
         first: Arc::new(|policy| {
             Generation::new(1, policy, SettingsBook::default(), &Owners::new())
         }),
+        pinned: BTreeSet::new(),
     };
     boot(options).await.expect("the default policy begins")
 }

@@ -45,6 +45,8 @@ pub struct StageOptions {
     pub config: Config,
     /// Who depends on whom.
     pub depends_on: Vec<(u32, u32)>,
+    /// How long a request may wait.
+    pub max_queue_age: Millis,
 }
 
 impl Default for StageOptions {
@@ -59,6 +61,7 @@ impl Default for StageOptions {
             current: None,
             config: Config::default(),
             depends_on: Vec::new(),
+            max_queue_age: SupervisorOptions::default().max_queue_age,
         }
     }
 }
@@ -116,7 +119,12 @@ impl Stage {
         let (policy, book) = (options.policy, options.settings);
         let made = || Arc::new(Current::new(generation(policy, book)));
         let current = options.current.unwrap_or_else(made);
-        let behaviour = SupervisorOptions { jitter_per_mille: || 1_000, ..Default::default() };
+        let max_queue_age = options.max_queue_age;
+        let behaviour = SupervisorOptions {
+            jitter_per_mille: || 1_000,
+            max_queue_age,
+            ..SupervisorOptions::default()
+        };
         let supervisor = Supervisor::new(ports, Arc::clone(&current), behaviour);
         let settings = LiveSettings::new(SettingsParts {
             current: Arc::clone(&current),

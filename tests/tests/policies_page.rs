@@ -27,7 +27,7 @@ async fn every_command_of_the_policies_page_runs() {
         } else if line.contains("policy build") {
             "quiet-hours/quiet-hours.wasm in"
         } else if line.contains("inspect") {
-            "recent_beat = \"15s\""
+            "recent_beat = \"15s\" in \"1s\"..=\"10min\""
         } else if line.contains("--every-reason") || exit_code == 1 && line.contains("test") {
             // What the page prints below the command.
             let is_it = |shown: &str| {
@@ -105,6 +105,10 @@ async fn a_mistake_in_each_step_is_told_with_its_place_and_the_remedy() {
     fs::write(&rules, &good).unwrap();
     refused("build quiet --out nowhere/quiet.wasm", 1, &["cannot write nowhere/quiet.wasm"]).await;
     refused("build quiet", 0, &["OK: quiet/quiet.wasm"]).await;
+
+    fs::write(program.folder().join("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    refused("build module.wasm", 2, &["module.wasm is a module", "--out"]).await;
+    refused("build module.wasm --out x.wasm", 1, &["module.wasm is no policy", "does not export reprieve:policy/guard"]).await;
 
     // A wrong row, a misspelt one, settings that are refused, a reason nobody declared.
     let rows = fs::read_to_string(&table).unwrap();

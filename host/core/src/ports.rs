@@ -16,7 +16,7 @@ use crate::{
     evidence::{Answer, Note, ProbeFault, Question, Sighting, StoreFault},
     ids::{DecisionId, LifeId, QueueId, Revision, TenantId, WorkspaceId},
     judgement::RestartCause,
-    queue::{Ending, Item, NewItem},
+    queue::{Ending, GivenUp, Item, NewItem},
     time::{Millis, UnixMillis},
 };
 
@@ -304,8 +304,12 @@ pub trait Queue: Send + Sync {
     /// After a crash: what was taken by this host and not ended waits again.
     async fn recover(&self) -> Result<u32, StoreFault>;
 
-    /// Ends items older than `max_age` as dropped, "stale". Returns how many.
-    async fn drop_stale(&self, max_age: Millis, now: UnixMillis) -> Result<u32, StoreFault>;
+    /// Ends items older than `max_age` as dropped, "stale". Returns which.
+    async fn drop_stale(
+        &self,
+        max_age: Millis,
+        now: UnixMillis,
+    ) -> Result<Vec<GivenUp>, StoreFault>;
 }
 
 /// Which decisions to read.

@@ -23,6 +23,9 @@ pub const ATTEMPTS_EXHAUSTED: &str = "attempts exhausted";
 /// Why an item was dropped that waited for too long.
 pub const STALE: &str = "stale";
 
+/// How the ids of the host's own messages to workspaces begin. Nobody waits for them.
+pub const OWN_MESSAGES: &str = "reprieve-restart-";
+
 /// Larger goes first; equal: the older first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -84,6 +87,21 @@ pub struct Item {
     pub request: StoredRequest,
     pub decision: Option<DecisionId>,
     pub stage: Stage,
+}
+
+impl Item {
+    pub fn given_up(&self) -> GivenUp {
+        let (workspace, message_id) = (self.workspace.clone(), self.message_id.clone());
+        GivenUp { workspace, message_id, accepted: self.accepted }
+    }
+}
+
+/// What is told of an item that was given up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GivenUp {
+    pub workspace: WorkspaceId,
+    pub message_id: String,
+    pub accepted: UnixMillis,
 }
 
 /// Where an item stands.

@@ -167,7 +167,7 @@ impl Current {
     /// BUSY. See [`Generation::decide`].
     ///
     /// Where an experiment's candidate acts, it decides, and the generation in force
-    /// where it fails.
+    /// where it fails, or was stopped meanwhile.
     pub async fn decide(&self, call: Call, who: &Who, witness: &Arc<dyn Witness>) -> Decided {
         self.decide_and_try(call, who, witness).await.0
     }
@@ -187,6 +187,10 @@ impl Current {
         let acts = experiment.acts(&who.workspace);
         let stood_in = if acts == Arm::Candidate {
             match put_to_candidate(&candidate, call, who, witness).await {
+                // It acts no more, not even on what it was asked before.
+                Ok(_) if trial.running().is_none() => {
+                    return (self.decide_by(self.snapshot(), call, who, witness).await, None);
+                }
                 Ok(decided) => {
                     let (stood_in, other) = (None, Some(control));
                     return (decided, Some(Tried { experiment, acts, stood_in, other }));

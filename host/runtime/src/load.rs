@@ -98,11 +98,16 @@ pub(crate) fn start(
 }
 
 fn check_export(engine: &Engine, component: &Component) -> Result<(), LoadFailure> {
+    contract_of(engine, component).map(drop).ok_or(LoadFailure::WrongWorld)
+}
+
+/// The version of the contract that a component exports its guard for.
+pub(crate) fn contract_of(engine: &Engine, component: &Component) -> Option<String> {
     let wasm = &engine.shared().wasm;
-    let guards = component.component_type().exports(wasm).any(|(name, export)| {
-        name.starts_with(GUARD) && matches!(export.ty, ComponentItem::ComponentInstance(_))
-    });
-    if guards { Ok(()) } else { Err(LoadFailure::WrongWorld) }
+    component.component_type().exports(wasm).find_map(|(name, export)| {
+        let (_, version) = name.starts_with(GUARD).then(|| name.split_once('@'))??;
+        matches!(export.ty, ComponentItem::ComponentInstance(_)).then(|| version.to_owned())
+    })
 }
 
 fn mould(engine: &Engine, component: &Component, terms: Terms) -> Result<Mould, LoadFailure> {

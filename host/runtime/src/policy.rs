@@ -19,6 +19,7 @@ use crate::{
     contract::guard,
     engine::Place,
     instance::{Instance, Mould, Ruled},
+    load,
     pass::{Asked, Pass},
 };
 
@@ -116,6 +117,12 @@ impl Policy {
     /// Name and version: "default 0.1.0".
     pub fn label(&self) -> &str {
         &self.label
+    }
+
+    /// The version of the contract that it was built for: "0.1.0".
+    pub fn contract(&self) -> String {
+        let component = self.mould.pre.instance_pre().component();
+        load::contract_of(&self.engine, component).unwrap_or_default()
     }
 
     /// What it imports: `reprieve:policy/probe@0.1.0`, …

@@ -11,8 +11,9 @@ use reprieve_core::{
     evidence::{Answer, Exchange, Question},
     experiment::{Arm, Experiment},
     judgement::Verdict,
+    ports::Witness,
     settings::{Layer, SettingsBook, Source},
-    time::Millis,
+    time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{
     Current, Generation, LayerChange, Limits, Owners, Policy, StoodIn, Trial, Who, judge_beside,
@@ -204,6 +205,40 @@ fn beside_a_decision_only_what_is_at_hand_is_known() {
     let must_be_fetched = Scene::new(facts()).slow(Millis(1)).share();
     let missing = judge_beside(&asks, REFUSED, &who(), &[], &must_be_fetched);
     assert_eq!(missing.outcome.reason_code(), "fact-not-on-record");
+}
+
+/// The trial is stopped as soon as something has to be fetched.
+struct Stopping {
+    scene: Scene,
+    trial: Trial,
+}
+
+#[async_trait::async_trait]
+impl Witness for Stopping {
+    fn now(&self) -> UnixMillis {
+        self.scene.now()
+    }
+
+    fn at_hand(&self, question: &Question, now: UnixMillis) -> Option<Answer> {
+        self.scene.at_hand(question, now)
+    }
+
+    async fn fetch(&self, question: &Question) -> Answer {
+        self.trial.stop();
+        self.scene.fetch(question).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_is_stopped_while_its_candidate_is_asked_decides_nothing() {
+    let more = json!({"share_bp": 10_000, "candidate": {"settings": {"do": "ask-everything"}}});
+    let current = in_trial(&experiment(more), Some(&load(UNRULY)));
+    let trial = current.trials()[0].clone();
+    let scene = Scene::new(facts()).slow(Millis(1));
+    let witness: Arc<dyn Witness> = Arc::new(Stopping { scene, trial });
+    let (decided, tried) = current.decide_and_try(REFUSED, &who(), &witness).await;
+    assert!(decided.generation.policy.starts_with("default"), "{}", decided.generation.policy);
+    assert!(tried.is_none());
 }
 
 #[tokio::test(start_paused = true)]

@@ -112,6 +112,24 @@ async fn what_is_no_experiment_is_refused_with_the_key_at_fault() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_an_operator_drops_is_lost_to_the_arm_of_its_workspace() {
+    let desk = Desk::set().await;
+    assert_eq!(start(&desk, &definition(&desk, "faster")).await.status, StatusCode::CREATED);
+    let item = desk.stage.queue(1, "m-1").await.id;
+    for _ in 0..2 {
+        let path = format!("/workspaces/ws-1/queue/{item}/drop");
+        let dropped = desk.post(&path, HOSTS_OWN, &json!({"reason": "sent twice"})).await;
+        assert_eq!(dropped.status, StatusCode::OK, "{}", dropped.body);
+    }
+    let [control, candidate] = [0, 1].map(|nth: usize| (nth, ["queued", "lost"]));
+    let report = desk.get("/experiments/faster", HOSTS_OWN).await.body;
+    let of = |(arm, keys): (usize, [&str; 2])| keys.map(|key| report["arms"][arm][key].clone());
+    assert_eq!(of(control), [json!(1), json!(1)], "{report}");
+    assert_eq!(of(candidate), [json!(0), json!(0)], "a shadow acts for nobody: {report}");
+    assert_eq!(report["arms"][0]["delayed"], json!({"count": 0}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tenants_token_sees_the_experiments_that_target_nobody_else() {
     let desk = Desk::set().await;
     let owner = desk.token("owner", Role::PolicyAdmin, &[TENANT]).await;

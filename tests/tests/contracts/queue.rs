@@ -9,7 +9,7 @@ use reprieve_core::{
     ids::{DecisionId, QueueId},
     ports::{Accepted, Queue, QueueRefusal},
     queue::{
-        ATTEMPTS_EXHAUSTED, Ending, Item, MAX_ATTEMPTS, NewItem, Priority, STALE, Stage,
+        ATTEMPTS_EXHAUSTED, Ending, GivenUp, Item, MAX_ATTEMPTS, NewItem, Priority, STALE, Stage,
         StoredAnswer, StoredRequest,
     },
     time::Millis,
@@ -200,9 +200,13 @@ async fn what_waits_for_too_long_is_dropped_with_a_reason(queue: &dyn Queue, hos
     let stale = accept(queue, host, "stale").await.id;
     host.clock.advance(Millis(1_000));
     let young = accept(queue, host, "young").await.id;
-    assert_eq!(queue.drop_stale(Millis(1_000), host.now()).await, Ok(0), "exactly at the limit");
+    let at_the_limit = queue.drop_stale(Millis(1_000), host.now()).await;
+    assert_eq!(at_the_limit, Ok(Vec::new()));
+    let accepted = queue.get(&stale).await.unwrap().unwrap().accepted;
     host.clock.advance(Millis(1));
-    assert_eq!(queue.drop_stale(Millis(1_000), host.now()).await, Ok(1));
+    let message_id = "stale".to_owned();
+    let given_up = GivenUp { workspace: workspace("ws"), message_id, accepted };
+    assert_eq!(queue.drop_stale(Millis(1_000), host.now()).await, Ok(vec![given_up]));
     let ended = Stage::Ended { at: host.now(), ending: dropped(STALE) };
     assert_eq!(stage(queue, &stale).await, ended);
     assert_eq!(stage(queue, &taken).await, Stage::Taken);

@@ -37,9 +37,11 @@ pub struct ArmCounts {
     pub detections: Durations,
     /// From DEAD to the next life's first ALIVE.
     pub recoveries: Durations,
-    /// Requests to its workspaces that were put into the queue, and those that the
-    /// queue gave up.
+    /// Requests to its workspaces that were put into the queue.
     pub queued: u64,
+    /// Of those: how long it took until each that was delivered was so.
+    pub delays: Durations,
+    /// Of those: given up after too many attempts, for their age, or by a person.
     pub lost: u64,
 }
 
@@ -251,7 +253,13 @@ impl Tally {
         self.counts[arm as usize].queued += 1;
     }
 
-    /// A request to a workspace of that arm was given up.
+    /// A queued request to a workspace of that arm was delivered, so long after it was
+    /// accepted.
+    pub fn delayed(&mut self, arm: Arm, took: Millis) {
+        self.counts[arm as usize].delays.add(took);
+    }
+
+    /// A queued request to a workspace of that arm was given up.
     pub fn lost(&mut self, arm: Arm) {
         self.counts[arm as usize].lost += 1;
     }

@@ -46,6 +46,20 @@ fn shares_are_within_one_percent_of_what_was_asked() {
     }
 }
 
+/// A share of `n` is exactly those whose bucket is one of the first `n`.
+#[test]
+fn a_share_ends_at_its_last_bucket() {
+    let name = "edge".parse().unwrap();
+    for number in 0..1_000 {
+        let of = workspace(number);
+        let bucket = bucket(&name, &of);
+        for (share_bp, expected) in [(bucket, Arm::Control), (bucket + 1, Arm::Candidate)] {
+            let arm = experiment("edge", Mode::Ab, share_bp).arm(&of);
+            assert_eq!(arm, expected, "bucket {bucket} of {share_bp}");
+        }
+    }
+}
+
 proptest! {
     /// A share that grows takes workspaces from the control, one that shrinks gives
     /// them back, and nobody else moves.
@@ -215,6 +229,43 @@ fn missing_data_never_aborts() {
         tally.restarted(Arm::Candidate, &dead, NOW);
     }
     assert_eq!(tally.breach(), None);
+}
+
+#[test]
+fn nothing_is_aborted_before_there_is_enough_to_go_by() {
+    let guardrails = Guardrails { min_events: 8, min_judgements: 20, ..Guardrails::default() };
+    let mut tally = Tally::new(Mode::Ab, guardrails);
+    for _ in 0..1_000 {
+        tally.judged(Arm::Control, false);
+    }
+    tally.judged(Arm::Candidate, true);
+    let mut broken = |case: &str, failed: bool, expected: bool| {
+        tally.judged(Arm::Candidate, failed);
+        let convinced =
+            tally.evidence(Guardrail::Failures).unwrap().evidence >= guardrails.threshold();
+        assert!(convinced, "{case}: it is not for want of evidence");
+        assert_eq!(tally.breach().is_some(), expected, "{case}");
+    };
+    for failure in 2..=8 {
+        broken(&format!("failure {failure}"), true, false);
+    }
+    for call in 9..20 {
+        broken(&format!("call {call}"), false, false);
+    }
+    broken("enough of both", false, true);
+
+    let mut tally = Tally::new(Mode::Ab, guardrails);
+    for _ in 0..1_000 {
+        tally.judged(Arm::Control, false);
+        tally.judged(Arm::Candidate, false);
+    }
+    tally.pass([1_000, 1], NOW);
+    tally.pass([1_000, 1], NOW + HOUR);
+    for number in 1..=8 {
+        let (of, now) = (workspace(number), NOW + HOUR);
+        tally.dead(Arm::Candidate, Arm::Candidate, &of, LifeId(1), Millis::ZERO, now);
+        assert_eq!(tally.breach().is_some(), number >= 8, "death {number}");
+    }
 }
 
 /// However much of it there is: what cannot be read again would keep a host from

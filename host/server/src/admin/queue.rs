@@ -6,6 +6,7 @@ use http::{Method, StatusCode};
 use reprieve_core::{
     access::Role,
     ids::{QueueId, TenantId, WorkspaceId},
+    queue::GivenUp,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -212,7 +213,9 @@ async fn drop_it(
     }
     let before = entry(&admin, &workspace, &id).await?;
     if admin.queue().drop_waiting(&id, reason).await? {
-        admin.supervisor().tally().queue_dropped(QueueDrop::Operator, 1);
+        let QueueEntry { workspace, message_id, accepted, .. } = before.clone();
+        let given_up = GivenUp { workspace, message_id, accepted };
+        admin.supervisor().given_up(QueueDrop::Operator, &[given_up]);
     }
     let after = entry(&admin, &workspace, &id).await?;
     match &after.stage {

@@ -216,11 +216,15 @@ pub(crate) async fn explain(args: &ExplainArgs, now: UnixMillis) -> anyhow::Resu
     Ok(output::OK)
 }
 
-/// In plain sentences. None: the host has it on record no more, or does not say.
-pub(super) async fn explained(client: &AdminClient, id: &str, now: UnixMillis) -> Option<String> {
-    let id = id_in_a_path(id).ok()?;
-    let found = client.get::<OnTheWire>(&format!("decisions/{id}")).await.ok()?;
-    Some(explain::explain(&found.record, now))
+/// In plain sentences. The error says why not: mostly, that it is on record no more.
+pub(super) async fn explained(
+    client: &AdminClient,
+    id: &str,
+    now: UnixMillis,
+) -> anyhow::Result<String> {
+    let id = id_in_a_path(id)?;
+    let found = client.get::<OnTheWire>(&format!("decisions/{id}")).await?;
+    Ok(explain::explain(&found.record, now))
 }
 
 /// What is no id would lead to another route.

@@ -27,6 +27,9 @@ use reprieve_runtime::{Blame, Generation, Who, judge_beside};
 
 use super::observer::{Book, Judged, Observer};
 
+/// The thread's priority: after everybody else.
+#[cfg(target_os = "linux")]
+const LAST: i32 = 19;
 /// Orders that wait. At some 2 kB each, 2 MB.
 const MAX_WAITING: usize = 1_024;
 /// Of one core.
@@ -105,10 +108,13 @@ impl UnderWay {
 }
 
 fn work(orders: &Receiver<Order>, under_way: &UnderWay) {
-    let mut budget = Budget::new();
+    // Only what nobody else wants of a core. On Linux 0 is this thread alone.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::setpriority_process(None, LAST);
+    let mut budget = Budget::new(Instant::now());
     while let Ok(order) = orders.recv() {
         let Some(observer) = order.observer.upgrade() else { return };
-        if budget.has_some() {
+        if budget.has_some(Instant::now()) {
             let began = Instant::now();
             let judged = judge(&order);
             budget.took(began.elapsed());
@@ -137,12 +143,11 @@ struct Budget {
 }
 
 impl Budget {
-    fn new() -> Self {
-        Self { left: BURST.as_secs_f64(), since: Instant::now() }
+    const fn new(now: Instant) -> Self {
+        Self { left: BURST.as_secs_f64(), since: now }
     }
 
-    fn has_some(&mut self) -> bool {
-        let now = Instant::now();
+    fn has_some(&mut self, now: Instant) -> bool {
         let earned = now.duration_since(self.since).as_secs_f64() * SHARE;
         self.left = (self.left + earned).min(BURST.as_secs_f64());
         self.since = now;
@@ -151,5 +156,35 @@ impl Budget {
 
     fn took(&mut self, time: Duration) {
         self.left -= time.as_secs_f64();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_than_a_tenth_of_a_core_is_taken() {
+        let began = Instant::now();
+        let (mut budget, mut taken) = (Budget::new(began), Duration::ZERO);
+        let (call, length) = (Duration::from_micros(700), Duration::from_secs(60));
+        let mut now = began;
+        while now < began + length {
+            if budget.has_some(now) {
+                budget.took(call);
+                taken += call;
+                now += call;
+            } else {
+                now += Duration::from_micros(100);
+            }
+        }
+        let (allowed, least) = (length.mul_f64(SHARE) + BURST + call, length.mul_f64(SHARE));
+        assert!((least..=allowed).contains(&taken), "{taken:?} of {length:?}");
+        // Quiet times are saved for one burst, and no more.
+        now += length;
+        let burst =
+            (0..1_000).take_while(|_| budget.has_some(now).then(|| budget.took(call)).is_some());
+        let burst = call * u32::try_from(burst.count()).unwrap();
+        assert!(burst <= BURST + call, "{burst:?}");
     }
 }

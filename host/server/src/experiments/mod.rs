@@ -1,6 +1,7 @@
 //! Experiments: a candidate is tried on live traffic beside what judges.
 //!
-//! - [`Experiments`]: start, abort, promote, and how each stands
+//! - [`Experiments`]: start, and how each stands
+//! - [`ending`] and [`promote`]: abort, promote, and what else ends one
 //! - [`observer`]: what the supervisor tells of, counted by arm; a guardrail that is
 //!   broken stops the candidate at once
 //! - [`beside`]: what the arm that does not act would have judged
@@ -9,10 +10,11 @@
 //!
 //! The rules (arms, counts, guardrails) are `reprieve_core::experiment`; who decides
 //! is found by the runtime (`reprieve_runtime::Current`). What an experiment is and
-//! what became of it is on disk before it is so; a guardrail's abort acts first and
-//! is written down right after it.
+//! what became of it is on disk before anybody is told that it is so. The brake is the
+//! exception: a candidate that is aborted stops at once, and is written down right after.
 
 mod beside;
+mod ending;
 mod observer;
 mod promote;
 mod record;
@@ -23,6 +25,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::RwLock;
 use reprieve_core::{
+    causes::with_causes,
     evidence::StoreFault,
     experiment::{Experiment, Unsound},
     ids::ExperimentName,
@@ -42,7 +45,7 @@ pub use self::{
 use crate::{
     policies::{Actor, Alert, Policies, PoliciesFailure},
     settings::{ChangeRefused, LiveSettings},
-    store::ExperimentStore,
+    store::{ExperimentStore, MAX_EXPERIMENTS},
     supervisor::Supervisor,
 };
 
@@ -59,6 +62,9 @@ pub const SUSPENDED: &str = "experiment-suspended";
 /// Why an experiment that was being promoted when its host was killed is suspended.
 const CUT_OFF: &str = "its promotion was cut off, and could not be ended when the host came \
                        back; promote it again, or abort it";
+/// Why one that was stopped is suspended, and not over.
+const NOT_WRITTEN: &str = "it is stopped, but that could not be written down yet; the host tries \
+                           on, and the log says why it cannot";
 /// All of them.
 pub const ALERTS: [&str; 2] = [ABORTED, SUSPENDED];
 
@@ -91,6 +97,10 @@ pub enum ExperimentFailure {
     Policy(#[from] PoliciesFailure),
     #[error(transparent)]
     Settings(#[from] ChangeRefused),
+    #[error(
+        "experiment {name} is stopped, but that cannot be written down yet: the host tries on, and goes on with it if it is killed before"
+    )]
+    NotWritten { name: ExperimentName, source: StoreFault },
     #[error(transparent)]
     Store(#[from] StoreFault),
 }
@@ -131,6 +141,10 @@ struct Known {
     /// What was seen when it was started, gone on with or ended; meanwhile its book
     /// is written to.
     page: Page,
+    /// What became of it, if that could not be written down yet.
+    owed: Option<State>,
+    /// Why this host could not go on with it.
+    untried: Option<String>,
 }
 
 /// One experiment, as it stands.
@@ -149,8 +163,11 @@ impl Experiments {
         let all = parts.store.all().await?;
         let known = RwLock::default();
         let own = Self(Arc::new(Inner { parts, turn: tokio::sync::Mutex::default(), known }));
-        for (record, page) in all {
+        // What any of them tries stays on the shelf before the first goes on.
+        for (record, page) in &all {
             own.know(record.clone(), page.clone());
+        }
+        for (record, page) in all {
             if !record.state.is_over() {
                 own.go_on(record, page).await;
             }
@@ -161,7 +178,7 @@ impl Experiments {
     async fn go_on(&self, record: Record, page: Page) {
         let name = record.experiment.name.clone();
         if let State::Promoting(act) = &record.state {
-            if let Err(error) = self.promoted(&record.experiment, act).await {
+            if let Err(error) = self.promoted(&record, act).await {
                 tracing::error!(experiment = %name, %error, "cannot be promoted to its end");
             }
             return;
@@ -170,13 +187,16 @@ impl Experiments {
         // what follows.
         if let Some(breach) = page.breach.or_else(|| page.tally.breach()) {
             let page = Page { breach: Some(breach), ..page };
-            self.abort_for(&record, page).await;
+            self.abort_for(record, page).await;
             return;
         }
         match self.candidate(&record.experiment).await {
-            Ok(policy) => self.begin(&record.experiment, policy, page).await,
+            Ok(policy) => self.begin(&record, policy, page).await,
             Err(error) => {
                 tracing::error!(experiment = %name, %error, "suspended: its candidate cannot be tried");
+                if let Some(known) = self.0.known.write().get_mut(&name) {
+                    known.untried = Some(with_causes(&error));
+                }
             }
         }
     }
@@ -211,35 +231,11 @@ impl Experiments {
         };
         let page = Page::new(&experiment);
         self.0.parts.store.write(&record, &page).await?;
-        self.know(record, page.clone());
-        self.begin(&experiment, policy, page).await;
+        self.know(record.clone(), page.clone());
+        self.begin(&record, policy, page).await;
         tracing::info!(experiment = %experiment.name, mode = experiment.mode.as_str(),
             share_bp = experiment.share_bp, by = actor.by, why = actor.why, "experiment started");
         self.standing(&experiment.name)
-    }
-
-    /// Ends an experiment: the control judges for everybody from the next decision on.
-    pub async fn abort(
-        &self,
-        name: &ExperimentName,
-        actor: &Actor,
-    ) -> Result<Standing, ExperimentFailure> {
-        let (own, name, actor) = (self.clone(), name.clone(), actor.clone());
-        let aborting = async move { own.do_abort(&name, &actor).await };
-        self.0.parts.supervisor.see_through(aborting).await
-    }
-
-    async fn do_abort(
-        &self,
-        name: &ExperimentName,
-        actor: &Actor,
-    ) -> Result<Standing, ExperimentFailure> {
-        let _turn = self.0.turn.lock().await;
-        let record = self.running(name)?;
-        let act = Act::of(actor, self.now());
-        tracing::warn!(experiment = %name, by = act.by, why = act.why, "experiment aborted");
-        self.end(record, State::Aborted(act)).await?;
-        self.standing(name)
     }
 
     /// Every experiment on record, the newest first.
@@ -252,14 +248,15 @@ impl Experiments {
 
     pub fn standing(&self, name: &ExperimentName) -> Result<Standing, ExperimentFailure> {
         let known = self.0.known.read().get(name).cloned();
-        let Known { record, page } =
+        let Known { record, page, owed, untried } =
             known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?;
         let book = self.0.parts.observer.book(name);
         let page = book.map_or(page, |book| book.page());
-        let suspended = match &record.state {
-            State::Running => self.suspended(name),
-            State::Promoting(_) => Some(CUT_OFF.to_owned()),
-            State::Aborted(_) | State::Ended(_) | State::Promoted(_) => None,
+        let suspended = match (&owed, &record.state) {
+            (Some(owed), _) if owed.is_over() => Some(NOT_WRITTEN.to_owned()),
+            (_, State::Running) => self.suspended(name).or(untried),
+            (_, State::Promoting(_)) => Some(CUT_OFF.to_owned()),
+            (_, State::Aborted(_) | State::Ended(_) | State::Promoted(_)) => None,
         };
         Ok(Standing { record, page, suspended })
     }
@@ -290,7 +287,10 @@ impl Experiments {
 
     fn know(&self, record: Record, page: Page) {
         let name = record.experiment.name.clone();
-        self.0.known.write().insert(name, Known { record, page });
+        let mut known = self.0.known.write();
+        known.insert(name, Known { record, page, owed: None, untried: None });
+        forget_the_oldest(&mut known);
+        drop(known);
         self.pin();
     }
 
@@ -345,12 +345,12 @@ impl Experiments {
     }
 
     /// From the next decision on it is tried.
-    async fn begin(&self, experiment: &Experiment, policy: Option<Arc<Policy>>, page: Page) {
-        let (observer, experiment) =
-            (Arc::clone(&self.0.parts.observer), Arc::new(experiment.clone()));
+    async fn begin(&self, record: &Record, policy: Option<Arc<Policy>>, page: Page) {
+        let observer = Arc::clone(&self.0.parts.observer);
+        let (experiment, since) = (Arc::new(record.experiment.clone()), record.started.at);
         self.set_trials(move |control, trials| {
             let trial = Trial::new(experiment, policy, control);
-            observer.open(trial.clone(), page);
+            observer.open(trial.clone(), since, page);
             trials.iter().cloned().chain([trial]).collect()
         })
         .await;
@@ -367,66 +367,19 @@ impl Experiments {
         }
     }
 
-    /// Stops the candidate, and writes down why. If that fails, it stays stopped as
-    /// long as this host runs.
-    async fn end(&self, record: Record, state: State) -> Result<(), ExperimentFailure> {
-        let name = record.experiment.name.clone();
-        let page = self.standing(&name)?.page;
-        let page = self.stop(&name).await.unwrap_or(page);
-        let record = Record { state, ..record };
-        self.know(record.clone(), page.clone());
-        Ok(self.0.parts.store.write(&record, &page).await?)
-    }
-
-    /// Returns what was seen, if somebody wrote it down until now.
-    async fn stop(&self, name: &ExperimentName) -> Option<Page> {
-        let parts = &self.0.parts;
-        for trial in &*parts.current.trials() {
-            if trial.experiment().name == *name {
-                trial.stop();
-            }
-        }
-        let page = parts.observer.close(name);
-        let ended = name.clone();
-        self.set_trials(move |_, trials| {
-            let others = trials.iter().filter(|trial| trial.experiment().name != ended);
-            others.cloned().collect()
-        })
-        .await;
-        page
-    }
-
-    /// A guardrail was broken.
-    async fn abort_for(&self, record: &Record, page: Page) {
-        let name = record.experiment.name.clone();
-        let Some(breach) = page.breach else { return };
-        let why = breach.to_string();
-        tracing::error!(experiment = %name, guardrail = breach.guardrail.as_str(), why,
-            "experiment aborted by a guardrail: the control judges alone");
-        let act = Act { at: self.now(), by: "guardrail".to_owned(), why };
-        let seen = self.stop(&name).await.unwrap_or(page);
-        let record = Record { state: State::Aborted(act), ..record.clone() };
-        self.know(record.clone(), seen.clone());
-        if let Err(fault) = self.0.parts.store.write(&record, &seen).await {
-            tracing::error!(experiment = %name, %fault, "that it was aborted could not be written down");
-        }
-    }
-
-    fn running(&self, name: &ExperimentName) -> Result<Record, ExperimentFailure> {
-        let known = self.0.known.read().get(name).cloned();
-        let record = known.ok_or_else(|| ExperimentFailure::Unknown(name.clone()))?.record;
-        if record.state.is_over() {
-            let (name, state) = (name.clone(), record.state.as_str());
-            return Err(ExperimentFailure::NotRunning { name, state });
-        }
-        Ok(record)
-    }
-
     fn suspended(&self, name: &ExperimentName) -> Option<String> {
         let trials = self.0.parts.current.trials();
-        match trials.iter().find(|trial| trial.experiment().name == *name) {
-            Some(trial) => trial.candidate().err().map(str::to_owned),
-            None => Some("its component cannot be loaded; the log says why".to_owned()),
-        }
+        let trial = trials.iter().find(|trial| trial.experiment().name == *name)?;
+        trial.candidate().err().map(str::to_owned)
+    }
+}
+
+/// As on disk: the newest are kept, and whatever is not over.
+fn forget_the_oldest(known: &mut BTreeMap<ExperimentName, Known>) {
+    while known.len() > MAX_EXPERIMENTS as usize {
+        let over = known.iter().filter(|(_, known)| known.record.state.is_over());
+        let oldest = over.min_by_key(|(_, known)| known.record.started.at);
+        let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { return };
+        known.remove(&oldest);
     }
 }

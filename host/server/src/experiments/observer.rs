@@ -51,6 +51,10 @@ pub struct Observer {
 #[derive(Debug)]
 pub(super) struct Book {
     trial: Trial,
+    /// When it was started.
+    since: UnixMillis,
+    /// Its candidate is tried, as of the last time that somebody looked.
+    is_tried: AtomicBool,
     page: Mutex<Page>,
     /// Something is not on disk yet.
     changed: AtomicBool,
@@ -120,8 +124,20 @@ impl Book {
         self.page.lock().clone()
     }
 
+    /// Some guardrail is. Looked at every second, so nothing is copied.
+    pub(super) fn is_broken(&self) -> bool {
+        self.page.lock().breach.is_some()
+    }
+
     pub(super) const fn trial(&self) -> &Trial {
         &self.trial
+    }
+
+    /// Requests to that workspace count.
+    fn counts(&self, who: &Who, labels: &[(String, String)]) -> bool {
+        self.is_tried.load(Ordering::Acquire)
+            && self.trial.includes(who, labels)
+            && self.trial.experiment().is_compared(&who.workspace)
     }
 
     /// The page, if it is to be written down.
@@ -147,9 +163,10 @@ impl Book {
 }
 
 impl Observer {
-    pub(super) fn open(&self, trial: Trial, page: Page) {
-        let name = trial.experiment().name.clone();
-        let book = Book { trial, page: Mutex::new(page), changed: AtomicBool::new(true) };
+    pub(super) fn open(&self, trial: Trial, since: UnixMillis, page: Page) {
+        let (name, is_tried) = (trial.experiment().name.clone(), trial.candidate().is_ok());
+        let (is_tried, changed) = (is_tried.into(), true.into());
+        let book = Book { trial, since, is_tried, page: Mutex::new(page), changed };
         let mut books = self.books.write();
         books.insert(name, Arc::new(book));
         self.open_books.store(books.len(), Ordering::Release);
@@ -183,8 +200,10 @@ impl Observer {
         self.beside.wait();
     }
 
-    /// So many workspaces take part in each arm.
-    pub(super) fn pass(&self, book: &Book, workspaces: [usize; 2], now: UnixMillis) {
+    /// So many workspaces take part in each arm. None: its candidate cannot be tried.
+    pub(super) fn pass(&self, book: &Book, workspaces: Option<[usize; 2]>, now: UnixMillis) {
+        book.is_tried.store(workspaces.is_some(), Ordering::Release);
+        let workspaces = workspaces.unwrap_or_default();
         book.write(&self.breached, |page| page.tally.pass(workspaces, now));
     }
 
@@ -198,6 +217,10 @@ impl Observer {
         witness: &Arc<dyn Witness>,
     ) {
         let Call::Judge { attempt, .. } = decision.call else { return };
+        // Of a shadow that judges some, the others are nobody's arm.
+        if !tried.experiment.is_compared(&decision.workspace) {
+            return;
+        }
         let Some(book) = self.book(&tried.experiment.name) else { return };
         let (workspace, life, now) = (&decision.workspace, decision.life, decision.at);
         // Who decided, in whosever place.
@@ -205,8 +228,8 @@ impl Observer {
             Some(_) => Arm::Control,
             None => tried.acts,
         };
-        let is_dead = decision.outcome.verdict() == Verdict::Dead;
-        let is_alive = decision.outcome.verdict() == Verdict::Alive;
+        let [is_dead, is_alive] =
+            [Verdict::Dead, Verdict::Alive].map(|is| decision.outcome.verdict() == is);
         let recovered = self.noted(tried, decision, is_dead, is_alive);
         book.write(&self.breached, |page| {
             let tally = &mut page.tally;
@@ -303,9 +326,8 @@ impl Observer {
             order.book.write(&self.breached, |page| page.tally.missing += 1);
             return;
         };
-        let verdict = outcome.verdict();
+        let (verdict, acts) = (outcome.verdict(), order.arm.other());
         self.went_on(order, matches!(verdict, Verdict::Recheck(_)));
-        let acts = order.arm.other();
         order.book.write(&self.breached, |page| {
             page.tally.judged(order.arm, failed);
             if failed {
@@ -364,12 +386,44 @@ impl Observer {
         self.of_member(workspace, |tally, arm| tally.restarted(arm, workspace, now));
     }
 
-    pub(crate) fn queued(&self, workspace: &WorkspaceId) {
-        self.of_member(workspace, Tally::queued);
+    /// A caller's request was put into a workspace's queue.
+    pub(crate) fn queued(&self, who: &Who, labels: &[(String, String)], now: UnixMillis) {
+        self.of_request(who, labels, now, Tally::queued);
     }
 
-    pub(crate) fn lost(&self, workspace: &WorkspaceId) {
-        self.of_member(workspace, Tally::lost);
+    /// One that was accepted then was delivered.
+    pub(crate) fn delivered(
+        &self,
+        who: &Who,
+        labels: &[(String, String)],
+        accepted: UnixMillis,
+        now: UnixMillis,
+    ) {
+        let note = |tally: &mut Tally, arm| tally.delayed(arm, accepted.age(now));
+        self.of_request(who, labels, accepted, note);
+    }
+
+    /// One that was accepted then was given up.
+    pub(crate) fn lost(&self, who: &Who, labels: &[(String, String)], accepted: UnixMillis) {
+        self.of_request(who, labels, accepted, Tally::lost);
+    }
+
+    /// What was accepted before an experiment began is none of its doing.
+    fn of_request(
+        &self,
+        who: &Who,
+        labels: &[(String, String)],
+        accepted: UnixMillis,
+        note: impl FnOnce(&mut Tally, Arm),
+    ) {
+        if self.open_books.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let takes = |book: &&Arc<Book>| book.counts(who, labels) && accepted >= book.since;
+        if let Some(book) = self.books.read().values().find(takes) {
+            let arm = book.trial.experiment().acts(&who.workspace);
+            book.write(&self.breached, |page| note(&mut page.tally, arm));
+        }
     }
 
     fn of_member(&self, workspace: &WorkspaceId, note: impl FnOnce(&mut Tally, Arm)) {

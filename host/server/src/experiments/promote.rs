@@ -35,13 +35,21 @@ impl Experiments {
             return Err(ExperimentFailure::LabelsNotPromoted);
         }
         let act = Act::of(actor, self.now());
+        self.rehearse_promotion(experiment, &act).await?;
         let page = self.standing(name)?.page;
         let promoting = Record { state: State::Promoting(act.clone()), ..record.clone() };
         self.0.parts.store.write(&promoting, &page).await?;
-        if let Err(failure) = self.promoted(experiment, &act).await {
-            // As it was: the candidate is tried on, and the person is told.
-            self.0.parts.store.write(&record, &page).await?;
-            return Err(failure);
+        match self.promoted(&record, &act).await {
+            Ok(()) => {}
+            // In force, and what is on disk leads there.
+            Err(ExperimentFailure::NotWritten { .. }) => self.stands(name, promoting),
+            Err(failure) => {
+                // As it was: the candidate is tried on, and the person is told.
+                if self.0.parts.store.write(&record, &page).await.is_err() {
+                    self.owe(name, record.state, None);
+                }
+                return Err(failure);
+            }
         }
         tracing::info!(experiment = %name, by = act.by, why = act.why, "experiment promoted");
         self.standing(name)
@@ -50,32 +58,40 @@ impl Experiments {
     /// Does what is left to be done; each step may have been done before.
     pub(super) async fn promoted(
         &self,
+        record: &Record,
+        act: &Act,
+    ) -> Result<(), ExperimentFailure> {
+        self.put_in_force(&record.experiment, act).await?;
+        self.end(record.clone(), State::Promoted(act.clone()), None).await
+    }
+
+    /// Whether everybody's settings go with the candidate's, under its component. So
+    /// what is refused is refused before anything has changed.
+    async fn rehearse_promotion(
+        &self,
         experiment: &Experiment,
         act: &Act,
     ) -> Result<(), ExperimentFailure> {
-        let parts = &self.0.parts;
-        let why = format!("experiment {}: {}", experiment.name, act.why);
-        let actor = Actor { by: act.by.clone(), why };
+        let component = self.candidate(experiment).await?;
+        let changes = changes(experiment, &actor(experiment, act));
+        Ok(self.0.parts.settings.check_all(component, changes).await?)
+    }
+
+    async fn put_in_force(
+        &self,
+        experiment: &Experiment,
+        act: &Act,
+    ) -> Result<(), ExperimentFailure> {
+        let (parts, actor) = (&self.0.parts, actor(experiment, act));
         if let Some(component) = experiment.candidate.component
             && parts.current.snapshot().policy().digest() != component
         {
             parts.policies.activate(component, &actor, None).await?;
         }
-        let patch: Patch = experiment.candidate.settings.clone();
-        if !patch.is_empty() {
-            for layer in layers(experiment) {
-                if self.has(&layer, &patch) {
-                    continue;
-                }
-                let (who, why) = (actor.by.clone(), actor.why.clone());
-                let request =
-                    ChangeRequest { layer, patch: patch.clone(), who, why, expected: None };
-                parts.settings.apply(request).await?;
+        for change in changes(experiment, &actor) {
+            if !self.has(&change.layer, &change.patch) {
+                parts.settings.apply(change).await?;
             }
-        }
-        let record = self.0.known.read().get(&experiment.name).cloned();
-        if let Some(known) = record {
-            self.end(known.record, State::Promoted(act.clone())).await?;
         }
         Ok(())
     }
@@ -87,6 +103,27 @@ impl Experiments {
         applied
             .is_some_and(|applied| patch.iter().all(|(key, value)| applied.get(key) == Some(value)))
     }
+}
+
+fn actor(experiment: &Experiment, act: &Act) -> Actor {
+    let why = format!("experiment {}: {}", experiment.name, act.why);
+    Actor { by: act.by.clone(), why }
+}
+
+/// Of settings. None, if the candidate is another component alone.
+fn changes(experiment: &Experiment, actor: &Actor) -> Vec<ChangeRequest> {
+    let patch: &Patch = &experiment.candidate.settings;
+    if patch.is_empty() {
+        return Vec::new();
+    }
+    let change = |layer| ChangeRequest {
+        layer,
+        patch: patch.clone(),
+        who: actor.by.clone(),
+        why: actor.why.clone(),
+        expected: None,
+    };
+    layers(experiment).into_iter().map(change).collect()
 }
 
 fn layers(experiment: &Experiment) -> Vec<Layer> {

@@ -53,7 +53,7 @@ impl State {
         }
     }
 
-    pub(super) const fn is_over(&self) -> bool {
+    pub(crate) const fn is_over(&self) -> bool {
         match self {
             Self::Running | Self::Promoting(_) => false,
             Self::Aborted(_) | Self::Ended(_) | Self::Promoted(_) => true,

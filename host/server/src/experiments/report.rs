@@ -86,8 +86,11 @@ pub struct ArmReport {
     /// Of those: lives that gave a sign afterwards.
     pub false_deaths: u64,
     pub restarts: u64,
-    /// Requests that were queued, and those that the queue gave up.
+    /// Requests to its workspaces that were queued.
     pub queued: u64,
+    /// Of those: delivered, and how long after they were accepted.
+    pub delayed: TimesReport,
+    /// Of those: given up. The others wait.
     pub lost: u64,
     /// Of the calls, those that failed. Absent, as below: nothing to go by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -213,6 +216,7 @@ impl ArmReport {
             false_deaths: counts.false_deaths,
             restarts: counts.restarts,
             queued: counts.queued,
+            delayed: TimesReport::from(&counts.delays),
             lost: counts.lost,
             failed_part: interval(experiment::proportion(counts.failed, counts.judged)),
             deaths_per_workspace_hour: interval(experiment::rate(counts.dead, hours)),

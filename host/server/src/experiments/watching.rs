@@ -29,6 +29,7 @@ impl Experiments {
                     self.pass().await;
                     if count % WRITTEN_EVERY == 0 {
                         self.write_down().await;
+                        self.pay().await;
                     }
                 }
                 () = self.0.parts.observer.breached() => {}
@@ -50,12 +51,12 @@ impl Experiments {
     }
 
     /// Workspaces in each arm. In a shadow those that both judge are in both.
-    fn taking_part(&self, book: &Book) -> [usize; 2] {
-        let (trial, mut arms) = (book.trial(), [0; 2]);
-        if trial.candidate().is_err() {
-            return arms;
-        }
-        let experiment = trial.experiment();
+    /// None: its candidate cannot be tried beside what judges now.
+    fn taking_part(&self, book: &Book) -> Option<[usize; 2]> {
+        let (experiment, mut arms) = (book.trial().experiment(), [0; 2]);
+        let trials = self.0.parts.current.trials();
+        let trial = trials.iter().find(|trial| trial.experiment().name == experiment.name)?;
+        trial.candidate().ok()?;
         self.0.parts.supervisor.each_member(|who, labels| {
             if !trial.includes(who, labels) {
                 return;
@@ -68,7 +69,7 @@ impl Experiments {
                 Mode::Canary | Mode::Ab => arms[experiment.arm(&who.workspace) as usize] += 1,
             }
         });
-        arms
+        Some(arms)
     }
 
     async fn end_of(&self, name: &ExperimentName) {
@@ -77,20 +78,19 @@ impl Experiments {
         tracing::info!(experiment = %name, "experiment ended: its end date has come");
         let why = "its end date has come".to_owned();
         let act = Act { at: self.now(), by: "end date".to_owned(), why };
-        if let Err(error) = self.end(record, State::Ended(act)).await {
+        if let Err(error) = self.end(record, State::Ended(act), None).await {
             tracing::error!(experiment = %name, %error, "its end could not be written down");
         }
     }
 
     async fn abort_the_broken(&self) {
         for book in self.0.parts.observer.books() {
-            let page = book.page();
-            if page.breach.is_none() {
+            if !book.is_broken() {
                 continue;
             }
             let _turn = self.0.turn.lock().await;
             if let Ok(record) = self.running(&book.trial().experiment().name) {
-                self.abort_for(&record, page).await;
+                self.abort_for(record, book.page()).await;
             }
         }
     }

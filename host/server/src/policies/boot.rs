@@ -3,6 +3,7 @@
 //! last good one, loudly.
 
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -44,6 +45,8 @@ pub struct BootOptions<'a> {
     pub cache_dir: PathBuf,
     pub clock: Arc<dyn Clock>,
     pub first: MakeFirst,
+    /// What experiments try; it stays on the shelf.
+    pub pinned: BTreeSet<Digest>,
 }
 
 impl std::fmt::Debug for BootOptions<'_> {
@@ -62,7 +65,7 @@ struct Try {
 /// Brings the first policy into force. The error is that of the configured one:
 /// there was no last good one to go on with.
 pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
-    let BootOptions { config, source, state_dir, cache_dir, clock, first } = options;
+    let BootOptions { config, source, state_dir, cache_dir, clock, first, pinned } = options;
     let engine =
         Engine::new(EngineOptions { cache_dir: Some(cache_dir), ..EngineOptions::default() })?;
     let registry = Registry::new(engine, sources::standards(config)?);
@@ -109,7 +112,7 @@ pub async fn boot(options: BootOptions<'_>) -> anyhow::Result<Policies> {
         folder: config.folder.clone(),
         queues: Queues::new(),
         state: Mutex::new(state),
-        pinned: Mutex::default(),
+        pinned: Mutex::new(pinned),
     }));
     policies.0.began_with(&began.candidate, activation).with_context(cannot_keep)?;
     Ok(policies)
@@ -227,7 +230,9 @@ impl Inner {
             next.write(&self.record_path)?;
             state.record = next;
         }
-        self.shelf.tidy(&state.record.wanted())?;
+        let mut wanted = state.record.wanted();
+        wanted.extend(self.pinned.lock().iter());
+        self.shelf.tidy(&wanted)?;
         drop(state);
         self.forget_compiled();
         Ok(())

@@ -3,6 +3,7 @@
 mod waiting;
 
 use std::{
+    collections::BTreeSet,
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
@@ -40,12 +41,14 @@ struct Home {
     dir: TempDir,
     config: PolicyConfig,
     fleet: Settings,
+    pinned: BTreeSet<Digest>,
 }
 
 impl Home {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        Self { dir, config: PolicyConfig::default(), fleet: Settings::new() }
+        let (fleet, pinned) = (Settings::new(), BTreeSet::new());
+        Self { dir, config: PolicyConfig::default(), fleet, pinned }
     }
 
     fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
@@ -65,6 +68,7 @@ impl Home {
             state_dir: &state_dir,
             clock: Arc::new(Noon),
             first: Arc::new(first),
+            pinned: self.pinned.clone(),
         })
         .await
     }
@@ -136,6 +140,20 @@ async fn a_policy_is_loaded_activated_and_rolled_back() {
     policies.roll_back(&somebody(), None).await.unwrap();
     assert_eq!(in_force(&policies), "count-debounce", "back and forth");
     assert_eq!(policies.status().activations.len(), 4);
+}
+
+#[tokio::test]
+async fn what_an_experiment_tries_outlives_the_start_of_a_host_with_a_full_shelf() {
+    let mut home = Home::new();
+    let tried = home.default().await.load(built_in("count-debounce"), &somebody()).await;
+    let tried = tried.unwrap().component;
+    for nth in 0..2 * u8::try_from(shelf::MAX_KEPT).unwrap() {
+        let newer = home.dir.path().join(format!("state/policies/{}.wasm", Digest::of(&[nth])));
+        fs::write(newer, [nth]).unwrap();
+    }
+    home.pinned = [tried].into();
+    let kept = home.default().await.0.shelf.kept().unwrap();
+    assert!(kept.contains(&tried) && kept.len() == shelf::MAX_KEPT, "{kept:?}");
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 //! What a change would do, without doing it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use reprieve_core::{
     ids::TenantId,
     settings::{ChangeNumber, Layer, Layers},
 };
-use reprieve_runtime::Who;
+use reprieve_runtime::{Policy, Who};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -51,6 +51,27 @@ impl LiveSettings {
     /// Everything that is wrong with a change, or nothing.
     pub async fn check(&self, request: ChangeRequest) -> Result<(), ChangeRefused> {
         self.preview(request).await.map(drop)
+    }
+
+    /// Everything that is wrong with changes that are to be made together, once
+    /// `policy` is in force; or nothing. Whether it can come into force is not looked at.
+    pub async fn check_all(
+        &self,
+        policy: Option<Arc<Policy>>,
+        requests: Vec<ChangeRequest>,
+    ) -> Result<(), ChangeRefused> {
+        self.blocking(move |own, _| {
+            let mut next = own.0.current.snapshot();
+            if let Some(policy) = policy {
+                let Ok(judged_by_it) = next.with_policy(policy) else { return Ok(()) };
+                next = Arc::new(judged_by_it);
+            }
+            for request in requests {
+                next = Arc::new(own.checked(&next, &own.draft(&request, false)?)?);
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// What the change would do, and for how many.

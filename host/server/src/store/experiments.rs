@@ -1,15 +1,18 @@
 //! Experiments, those that run and those that ended, each with what was seen.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
-use reprieve_core::{evidence::StoreFault, ids::ExperimentName};
+use reprieve_core::{
+    evidence::StoreFault,
+    ids::{Digest, ExperimentName},
+};
 use rusqlite::{Connection, params};
 
 use super::{readers::Readers, row, writer::Writer};
 use crate::experiments::{Page, Record};
 
-/// Experiments that are kept, the newest. A name that was used is free again only
-/// when its experiment is not kept any more.
+/// Experiments that are kept, the newest, and whatever runs. A name that was used is
+/// free again only when its experiment is not kept any more.
 pub const MAX_EXPERIMENTS: u32 = 1_000;
 
 /// The record of experiments.
@@ -43,6 +46,13 @@ impl ExperimentStore {
             .await
     }
 
+    /// Components of those that are not over.
+    pub async fn tried(&self) -> Result<BTreeSet<Digest>, StoreFault> {
+        let all = self.all().await?.into_iter();
+        let tried = all.filter(|(record, _)| !record.state.is_over());
+        Ok(tried.filter_map(|(record, _)| record.experiment.candidate.component).collect())
+    }
+
     /// The oldest first.
     pub async fn all(&self) -> Result<Vec<(Record, Page)>, StoreFault> {
         self.readers
@@ -68,7 +78,9 @@ fn write(connection: &Connection, record: &Record, page: &Page) -> rusqlite::Res
     connection
         .prepare_cached(
             "DELETE FROM experiments WHERE seq <=
-                 (SELECT seq FROM experiments ORDER BY seq DESC LIMIT 1 OFFSET ?1)",
+                 (SELECT seq FROM experiments ORDER BY seq DESC LIMIT 1 OFFSET ?1)
+             AND json_extract(record, '$.state') IS NOT 'running'
+             AND json_type(record, '$.state.promoting') IS NULL",
         )?
         .execute([MAX_EXPERIMENTS])?;
     Ok(())

@@ -10,8 +10,8 @@ use reprieve_core::{
     ids::{DecisionId, QueueId, WorkspaceId},
     ports::{Accepted, Clock, Queue, QueueRefusal},
     queue::{
-        ATTEMPTS_EXHAUSTED, Ending, Item, KEEP_ENDED, MAX_ATTEMPTS, NewItem, Priority, STALE,
-        Stage, StoredAnswer, StoredRequest,
+        ATTEMPTS_EXHAUSTED, Ending, GivenUp, Item, KEEP_ENDED, MAX_ATTEMPTS, NewItem, Priority,
+        STALE, Stage, StoredAnswer, StoredRequest,
     },
     time::{Millis, UnixMillis},
 };
@@ -258,16 +258,46 @@ impl Queue for QueueStore {
         recovered.await.map(|(waiting, _)| waiting)
     }
 
-    async fn drop_stale(&self, max_age: Millis, now: UnixMillis) -> Result<u32, StoreFault> {
-        let before = now.0.saturating_sub(max_age.0);
-        let sql = "UPDATE queue_items SET stage = 2, ended = ?1, drop_reason = ?2
-                   WHERE seq IN (SELECT seq FROM queue_items
-                                 WHERE stage = 0 AND accepted < ?3 LIMIT ?4)";
-        self.in_rounds(move |connection| {
-            connection.prepare_cached(sql)?.execute(params![now.0, STALE, before, MAX_AT_ONCE])
-        })
-        .await
+    async fn drop_stale(
+        &self,
+        max_age: Millis,
+        now: UnixMillis,
+    ) -> Result<Vec<GivenUp>, StoreFault> {
+        let before = UnixMillis(now.0.saturating_sub(max_age.0));
+        let mut all = Vec::new();
+        for _ in 0..MAX_ROUNDS {
+            let round =
+                self.writer.write(0, move |connection| drop_older(connection, before, now)).await?;
+            let is_last = round.len() < MAX_AT_ONCE as usize;
+            all.extend(round);
+            if is_last {
+                break;
+            }
+        }
+        Ok(all)
     }
+}
+
+/// At most [`MAX_AT_ONCE`].
+fn drop_older(
+    connection: &Connection,
+    before: UnixMillis,
+    now: UnixMillis,
+) -> rusqlite::Result<Vec<GivenUp>> {
+    let mut statement = connection.prepare_cached(
+        "UPDATE queue_items SET stage = 2, ended = ?1, drop_reason = ?2
+         WHERE seq IN (SELECT seq FROM queue_items
+                       WHERE stage = 0 AND accepted < ?3 LIMIT ?4)
+         RETURNING workspace, message_id, accepted",
+    )?;
+    let dropped = statement.query_map(params![now.0, STALE, before.0, MAX_AT_ONCE], |found| {
+        Ok(GivenUp {
+            workspace: row::name(found, 0)?,
+            message_id: found.get(1)?,
+            accepted: UnixMillis(found.get(2)?),
+        })
+    })?;
+    dropped.collect()
 }
 
 /// None: the queue is full.

@@ -7,7 +7,10 @@ use reprieve_core::{
     ids::WorkspaceId,
     judgement::{ForwardFailure, RestartCause, Trigger},
     ports::QueueRefusal,
-    queue::{Ending, Item, MAX_ATTEMPTS, NewItem, Priority, StoredAnswer, StoredRequest},
+    queue::{
+        Ending, GivenUp, Item, MAX_ATTEMPTS, NewItem, OWN_MESSAGES, Priority, StoredAnswer,
+        StoredRequest,
+    },
 };
 
 use tracing::Instrument as _;
@@ -81,8 +84,7 @@ impl Supervisor {
                     match self.0.ports.queue.put_back(&item.id, &failure.detail).await {
                         Err(_) => self.store_failed(),
                         Ok(()) if item.attempts >= MAX_ATTEMPTS => {
-                            self.0.tally.queue_dropped(QueueDrop::AttemptsExhausted, 1);
-                            self.0.ports.experiments.lost(workspace.id());
+                            self.given_up(QueueDrop::AttemptsExhausted, &[item.given_up()]);
                         }
                         Ok(()) => {}
                     }
@@ -107,15 +109,32 @@ impl Supervisor {
         delivered
     }
 
+    /// Counts requests that the queue does not hold any more, though nobody got them.
+    pub(crate) fn given_up(&self, why: QueueDrop, items: &[GivenUp]) {
+        self.0.tally.queue_dropped(why, u32::try_from(items.len()).unwrap_or(u32::MAX));
+        for GivenUp { workspace, message_id, accepted } in items {
+            if let Some(workspace) = self.workspace(workspace)
+                && !message_id.starts_with(OWN_MESSAGES)
+            {
+                let (who, labels) = (&workspace.who, &workspace.spec.labels);
+                self.0.ports.experiments.lost(who, labels, *accepted);
+            }
+        }
+    }
+
     async fn end(&self, workspace: &Workspace, item: Item, answer: StoredAnswer) {
-        let ending = Ending::Delivered(answer);
-        if self.0.ports.queue.end(&item.id, ending, self.now()).await.is_err() {
+        let (ending, now) = (Ending::Delivered(answer), self.now());
+        if self.0.ports.queue.end(&item.id, ending, now).await.is_err() {
             self.store_failed();
             tracing::error!(workspace = %workspace.id(), item = %item.id,
                 "an answer could not be kept; the request will be delivered again");
             return;
         }
         self.0.tally.delivered();
+        if !item.message_id.starts_with(OWN_MESSAGES) {
+            let (who, labels) = (&workspace.who, &workspace.spec.labels);
+            self.0.ports.experiments.delivered(who, labels, item.accepted, now);
+        }
         self.announce(workspace.id(), format!("queued request delivered ({})", item.message_id));
     }
 
@@ -127,7 +146,7 @@ impl Supervisor {
             return;
         }
         let (now, life) = (self.now(), workspace.life());
-        let message_id = format!("reprieve-restart-{}-{}", workspace.id(), life.0);
+        let message_id = format!("{OWN_MESSAGES}{}-{}", workspace.id(), life.0);
         let signs = self.0.ports.heartbeats.at_hand(workspace.id());
         let silent = match signs.and_then(|signs| signs.newest()) {
             Some(at) => format!("its last sign of life was {} ago", at.age(now)),

@@ -62,11 +62,13 @@ impl Fleet for Supervisor {
 
     async fn accept(&self, item: NewItem) -> Result<Accepted, QueueRefusal> {
         let workspace = self.workspace(&item.workspace);
-        let accepted = self.0.ports.queue.accept(item, self.now()).await?;
+        let now = self.now();
+        let accepted = self.0.ports.queue.accept(item, now).await?;
         if !accepted.repeated {
             self.0.tally.queued();
             if let Some(workspace) = &workspace {
-                self.0.ports.experiments.queued(workspace.id());
+                let (who, labels) = (&workspace.who, &workspace.spec.labels);
+                self.0.ports.experiments.queued(who, labels, now);
             }
         }
         if let Some(workspace) = workspace

@@ -177,10 +177,10 @@ impl Supervisor {
             tick.tick().await;
             let max_age = self.0.options.max_queue_age;
             match self.0.ports.queue.drop_stale(max_age, self.now()).await {
-                Ok(0) => {}
+                Ok(dropped) if dropped.is_empty() => {}
                 Ok(dropped) => {
-                    self.0.tally.queue_dropped(QueueDrop::Stale, dropped);
-                    tracing::info!(dropped, "stale items left the queue");
+                    self.given_up(QueueDrop::Stale, &dropped);
+                    tracing::info!(dropped = dropped.len(), "stale items left the queue");
                 }
                 Err(_) => self.store_failed(),
             }

@@ -11,7 +11,7 @@ mod options;
 mod secrets;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -21,7 +21,7 @@ use std::{
 
 use anyhow::Context as _;
 use reprieve_core::{
-    ids::WorkspaceId,
+    ids::{Digest, WorkspaceId},
     ports::{Clock, Probe},
 };
 use reprieve_runtime::{Current, Generation};
@@ -142,7 +142,8 @@ impl Host {
         let store = Store::open(&state_dir, store_options(&config), Arc::clone(&clock)).await?;
         let applied = store.settings.applied().await?;
         let first = with_settings(&files, &applied);
-        let policies = boot(&config, policy, &state_dir, &clock, first).await?;
+        let pinned = store.experiments.tried().await?;
+        let policies = boot(&config, policy, &state_dir, &clock, first, pinned).await?;
         let policy_name = policies.current().snapshot().policy().label().to_owned();
 
         let key = secrets::of_file(&state_dir.join("workspaces.key"))?;
@@ -305,6 +306,7 @@ async fn boot(
     state_dir: &Path,
     clock: &Arc<dyn Clock>,
     first: MakeFirst,
+    pinned: BTreeSet<Digest>,
 ) -> anyhow::Result<Policies> {
     let options = BootOptions {
         config: &config.policy,
@@ -313,6 +315,7 @@ async fn boot(
         cache_dir: state_dir.join(state_dir::CACHE),
         clock: Arc::clone(clock),
         first,
+        pinned,
     };
     policies::boot(options).await
 }

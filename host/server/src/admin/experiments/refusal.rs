@@ -24,6 +24,7 @@ impl From<ExperimentFailure> for Problem {
             ExperimentFailure::Unknown(name) => Self::unknown("experiment", name),
             ExperimentFailure::Policy(failure) => Self::from(failure),
             ExperimentFailure::Settings(refused) => Self::from(refused),
+            ExperimentFailure::NotWritten { .. } => Self::unavailable(failure),
             ExperimentFailure::Store(fault) => Self::from(fault),
         }
     }

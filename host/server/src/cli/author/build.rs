@@ -19,23 +19,25 @@ use serde_json::{Value, json};
 use super::project::Project;
 use crate::cli::output::{self, GOOD, UsageError};
 
-/// Build the component of a policy project.
+/// Build the component of a policy project, or make one of a core module.
 ///
-/// It needs cargo with the target wasm32-unknown-unknown, and nothing else.
+/// A project in Rust needs cargo with the target wasm32-unknown-unknown, and nothing
+/// else. In any other language, its own compiler makes the core module.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
   reprieve policy build
   reprieve policy build ./quiet-hours --out ./quiet-hours-v2.wasm
+  reprieve policy build ./module.wasm --out ./quiet-hours.wasm
 
 The component is written to DIR, named after the package. How small it becomes is up
 to [profile.release] of the project.
 
 Exit codes: 0 built; 1 it does not compile, or is no policy; 2 something is missing.")]
 pub(in crate::cli) struct BuildArgs {
-    /// The project's folder.
-    #[arg(value_name = "DIR", default_value = ".")]
-    dir: PathBuf,
+    /// The project's folder; or a core module that another compiler made.
+    #[arg(value_name = "DIR|MODULE", default_value = ".")]
+    source: PathBuf,
     /// Where the component goes. Default: DIR, named after the package.
     #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -46,19 +48,31 @@ pub(in crate::cli) struct BuildArgs {
 
 pub(super) fn build(args: &BuildArgs) -> anyhow::Result<u8> {
     let began = Instant::now();
-    let project = Project::open(&args.dir)?;
-    is_equipped(&project)?;
-    let module = compile(&project)?;
+    let (name, module, out) = match (args.source.is_file(), &args.out) {
+        (true, Some(out)) => (args.source.display().to_string(), args.source.clone(), out.clone()),
+        (true, None) => {
+            let said = format!(
+                "{} is a module; say with --out where the component goes",
+                args.source.display()
+            );
+            return Err(UsageError(said, None).into());
+        }
+        (false, out) => {
+            let project = Project::open(&args.source)?;
+            is_equipped(&project)?;
+            let module = compile(&project)?;
+            let out = out.clone().unwrap_or_else(|| project.component());
+            (project.name, module, out)
+        }
+    };
     let bytes = fs::read(&module).with_context(|| format!("cannot read {}", module.display()))?;
-    let component = componentize(&bytes)
-        .with_context(|| format!("{} is no policy: {}", project.name, module.display()))?;
-    let out = args.out.clone().unwrap_or_else(|| project.component());
+    let component = componentize(&bytes).with_context(|| format!("{name} is no policy"))?;
     write_whole(&out, &component).with_context(|| format!("cannot write {}", out.display()))?;
     let digest = Digest::of(&component).to_string();
     let took_s = began.elapsed().as_secs_f64();
     if args.json {
         let built = json!({
-            "name": project.name, "file": out, "bytes": component.len(), "digest": digest,
+            "name": name, "file": out, "bytes": component.len(), "digest": digest,
             "took_ms": (took_s * 1_000.0).round(),
         });
         output::print(&format!("{built:#}\n"))?;
@@ -94,12 +108,14 @@ fn is_equipped(project: &Project) -> Result<(), UsageError> {
     match has_core() {
         Some(true) => Ok(()),
         Some(false) | None => {
+            let compiler = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
+            let because = (!compiler.is_empty()).then(|| anyhow::Error::msg(compiler));
             let said = format!(
                 "the Rust compiler cannot build for {TARGET}; run `rustup target add {TARGET}` in \
                  {}",
                 project.dir.display()
             );
-            Err(UsageError(said, None))
+            Err(UsageError(said, because))
         }
     }
 }

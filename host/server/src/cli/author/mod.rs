@@ -15,6 +15,8 @@ mod test;
 
 use clap::Subcommand;
 
+pub(super) use self::project::Meant;
+
 /// Subcommands of `reprieve policy` that need no host.
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum AuthorCommand {

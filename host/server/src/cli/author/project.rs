@@ -80,14 +80,14 @@ impl Project {
 
 /// The component that is meant by a file, a built-in policy's name, or the folder
 /// of a project.
-pub(super) struct Meant {
+pub(in crate::cli) struct Meant {
     pub(super) source: PolicySource,
     /// If a project's folder was named.
     pub(super) project: Option<Project>,
 }
 
 impl Meant {
-    pub(super) fn by(policy: &Path) -> Result<Self, UsageError> {
+    pub(in crate::cli) fn by(policy: &Path) -> Result<Self, UsageError> {
         let built_in =
             policy.to_str().is_some_and(|name| PolicySource::of_built_in(name).is_some());
         if built_in || !policy.is_dir() {
@@ -114,7 +114,7 @@ impl Meant {
     }
 
     /// Its bytes, and its signature if there is one.
-    pub(super) fn fetch(&self) -> Result<Candidate, UsageError> {
+    pub(in crate::cli) fn fetch(&self) -> Result<Candidate, UsageError> {
         self.source.fetch().map_err(UsageError::of)
     }
 

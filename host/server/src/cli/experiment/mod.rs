@@ -167,9 +167,10 @@ struct EndArgs {
 #[derive(Clone, Debug, Serialize)]
 struct Explained {
     report: ExperimentReport,
-    /// In plain sentences, by decision. Those that are on record no more are left
-    /// out.
+    /// In plain sentences, by decision: the newest disagreements.
     explained: BTreeMap<String, String>,
+    /// Why some of them are not among those.
+    unexplained: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -230,8 +231,7 @@ async fn status(args: &NamedArgs) -> anyhow::Result<u8> {
 async fn report(args: &ReportArgs) -> anyhow::Result<u8> {
     let client = args.common.admin.client()?;
     let report: ExperimentReport = client.get(&format!("experiments/{}", args.name)).await?;
-    let explained = explained(&client, &report).await;
-    let report = Explained { report, explained };
+    let report = explained(&client, report).await;
     if let Some(file) = &args.html {
         let page = page::page(&report);
         std::fs::write(file, page).with_context(|| format!("cannot write {}", file.display()))?;
@@ -239,18 +239,19 @@ async fn report(args: &ReportArgs) -> anyhow::Result<u8> {
         output::print(&line)?;
         return Ok(output::OK);
     }
-    args.common.show(&serde_json::to_value(&report)?, |_| prose::report(&report.report))
+    args.common.show(&serde_json::to_value(&report)?, |_| prose::report(&report))
 }
 
-async fn explained(client: &AdminClient, report: &ExperimentReport) -> BTreeMap<String, String> {
-    let mut explained = BTreeMap::new();
+async fn explained(client: &AdminClient, report: ExperimentReport) -> Explained {
+    let (mut explained, mut unexplained) = (BTreeMap::new(), BTreeMap::new());
     for disagreement in report.disagreements.iter().take(MAX_EXPLAINED) {
         let id = &disagreement.decision;
-        if let Some(prose) = decisions::explained(client, id, super::now()).await {
-            explained.insert(id.clone(), prose);
-        }
+        match decisions::explained(client, id, super::now()).await {
+            Ok(prose) => explained.insert(id.clone(), prose),
+            Err(why) => unexplained.insert(id.clone(), format!("{why:#}")),
+        };
     }
-    explained
+    Explained { report, explained, unexplained }
 }
 
 async fn end(args: &EndArgs, verb: &str) -> anyhow::Result<u8> {

@@ -109,13 +109,21 @@ fn disagreements(explained: &Explained) -> String {
             one.candidate
         );
         let (line, id) = (escaped(&line), escaped(&one.decision));
-        let _ = match explained.explained.get(&one.decision) {
-            Some(prose) => write!(
+        let (known, unknown) = (&explained.explained, &explained.unexplained);
+        let _ = match (known.get(&one.decision), unknown.get(&one.decision)) {
+            (Some(prose), _) => write!(
                 out,
                 "<details><summary>{line}</summary><p class=\"id\">{id}</p><pre>{}</pre></details>",
                 escaped(prose)
             ),
-            None => write!(out, "<p class=\"other\">{line}<br><span class=\"id\">{id}</span></p>"),
+            (None, Some(why)) => write!(
+                out,
+                "<p class=\"other\">{line}<br><span class=\"id\">{id}</span><br>not explained: {}</p>",
+                escaped(why)
+            ),
+            (None, None) => {
+                write!(out, "<p class=\"other\">{line}<br><span class=\"id\">{id}</span></p>")
+            }
         };
     }
     out + "</section>"

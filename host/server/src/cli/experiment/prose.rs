@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use reprieve_core::time::{Millis, UnixMillis};
 
+use super::Explained;
 use crate::{
     cli::{
         explain::facts,
@@ -66,12 +67,16 @@ pub(super) fn status(report: &ExperimentReport) -> String {
     out
 }
 
-pub(super) fn report(report: &ExperimentReport) -> String {
+pub(super) fn report(explained: &Explained) -> String {
+    let report = &explained.report;
     let mut out = status(report);
     out.push('\n');
     out += &guardrails(report);
     out.push('\n');
     out += &disagreements(report);
+    if let Some(sentence) = unexplained(explained) {
+        let _ = writeln!(out, "{}", output::plain(&sentence));
+    }
     out += &output::styled(
         FAINT,
         "Intervals are of 95 %, for one look. What aborts is the evidence, at any time.",
@@ -154,6 +159,8 @@ pub(super) fn arm_rows(report: &ExperimentReport) -> Vec<[String; 3]> {
         row("detected, p50 p99", &|arm| times(arm.detection)),
         row("recovered, p50 p99", &|arm| times(arm.recovery)),
         row("requests queued", &|arm| arm.queued.to_string()),
+        row("requests delayed", &|arm| arm.delayed.count.to_string()),
+        row("  by, p50 p99", &|arm| times(arm.delayed)),
         row("requests lost", &|arm| arm.lost.to_string()),
     ]
 }
@@ -204,6 +211,18 @@ fn disagreements(report: &ExperimentReport) -> String {
     let headings = ["newest", "workspace", "control", "candidate", "reprieve explain"];
     out += &table::print(headings, &newest.collect::<Vec<_>>(), |_, _| None);
     out
+}
+
+/// How many of the newest disagreements nobody can explain, and why the newest of them.
+pub(super) fn unexplained(explained: &Explained) -> Option<String> {
+    let mut all = explained.report.disagreements.iter();
+    let (newest, why) = all.find_map(|one| {
+        let why = explained.unexplained.get(&one.decision)?;
+        Some((&one.decision, why))
+    })?;
+    let (missing, found) = (explained.unexplained.len(), explained.explained.len());
+    let of = missing + found;
+    Some(format!("Of the newest {of}, {missing} could not be explained; {newest}: {why}"))
 }
 
 /// In a sentence.

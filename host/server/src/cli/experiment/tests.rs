@@ -12,6 +12,7 @@ fn arm(name: &str, dead: u64, false_deaths: u64) -> Value {
     json!({
         "arm": name, "workspace_hours": 1_234.5, "judged": 4_210, "failed": 3, "dead": dead,
         "false_deaths": false_deaths, "restarts": dead, "queued": 40, "lost": 1,
+        "delayed": {"count": 37, "p50_ms": 4_200, "p99_ms": 61_000},
         "failed_part": of(0.0007, 0.0002, 0.0021),
         "deaths_per_workspace_hour": of(d / 1234.5, d * 0.7 / 1234.5, d * 1.4 / 1234.5),
         "false_part": of(f / d, f * 0.6 / d, (f * 1.5 + 1.0) / d),
@@ -56,20 +57,28 @@ fn report() -> ExperimentReport {
     ExperimentReport::deserialize(report).unwrap()
 }
 
+/// The newer of its two disagreements is explained, the other cannot be.
+fn explained() -> Explained {
+    let report = report();
+    let [newest, older] = [0, 1].map(|nth: usize| report.disagreements[nth].decision.clone());
+    let prose = "Workspace ws-7: found BUSY & <left> alone\n  by".to_owned();
+    let why = "404 unknown: it is on record <no> more".to_owned();
+    Explained { report, explained: [(newest, prose)].into(), unexplained: [(older, why)].into() }
+}
+
 #[test]
 fn a_report_tells_what_the_arms_did_and_what_ended_it() {
-    let told = prose::report(&report());
+    let told = prose::report(&explained());
     insta::assert_snapshot!(anstream::adapter::strip_str(&told).to_string());
 }
 
 #[test]
 fn a_page_needs_nothing_else_and_runs_nothing() {
-    let newest = report().disagreements[0].decision.clone();
-    let explained = [(newest, "Workspace ws-7: found BUSY & <left> alone\n  by".to_owned())];
-    let page = page::page(&Explained { report: report(), explained: explained.into() });
+    let page = page::page(&explained());
     for outside in ["<script", "src=", "href=", "url(", "@import", "http"] {
         assert!(!page.contains(outside), "{outside}");
     }
+    assert!(page.contains("not explained: 404 unknown: it is on record &lt;no&gt; more"));
     assert!(page.contains("&lt;script&gt;") && page.contains("BUSY &amp; &lt;left&gt;"));
     assert_eq!(page.matches("<svg").count(), page.matches("aria-label=\"").count() - 2);
     assert!(page.contains("deaths 4200 (41 to 12), broken"), "plots are told in words, too");
@@ -91,6 +100,7 @@ fn an_experiment_without_events_has_a_page() {
     }
     report.kinds.clear();
     report.disagreements.clear();
-    let page = page::page(&Explained { report, explained: Default::default() });
+    let (explained, unexplained) = Default::default();
+    let page = page::page(&Explained { report, explained, unexplained });
     assert!(page.contains("Nothing yet.") && !page.contains("NaN"), "{page}");
 }

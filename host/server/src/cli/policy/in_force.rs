@@ -18,11 +18,14 @@ use super::{
     progress, prose,
     which::{self, Wanted},
 };
-use crate::cli::{
-    answer::AnswerArgs,
-    client::{AdminClient, AnswerLost, Content},
-    experiment::{self, Definition, length},
-    output,
+use crate::{
+    cli::{
+        answer::AnswerArgs,
+        client::{AdminClient, AnswerLost, Content},
+        experiment::{self, Definition, length},
+        output,
+    },
+    experiments,
 };
 
 #[derive(Args, Clone, Debug)]
@@ -203,9 +206,17 @@ fn once(status: &Value, now: UnixMillis) -> anyhow::Result<()> {
 pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<u8> {
     let status = looked_at(&args.common.admin.client()?).await?;
     args.common.show(&status, prose::status)?;
-    let alerts = status["alerts"].as_array().map_or(0, Vec::len);
-    let is_as_wanted = status["difference"].is_null() && alerts == 0;
-    Ok(if is_as_wanted { output::OK } else { output::NO })
+    Ok(if is_as_wanted(&status) { output::OK } else { output::NO })
+}
+
+/// What came of an experiment says nothing about the policy that judges.
+fn is_as_wanted(status: &Value) -> bool {
+    let is_of_an_experiment = |alert: &Value| {
+        let code = alert["code"].as_str().unwrap_or_default();
+        experiments::ALERTS.contains(&code)
+    };
+    let alerts = status["alerts"].as_array();
+    status["difference"].is_null() && alerts.is_none_or(|all| all.iter().all(is_of_an_experiment))
 }
 
 async fn upload(client: &AdminClient, candidate: Candidate, why: &str) -> anyhow::Result<Value> {
@@ -266,6 +277,22 @@ fn revision(status: &Value) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_experiment_that_was_put_away_is_no_fault_of_the_policy_that_judges() {
+        let alert = |code: &str| json!({"code": code, "message": "…"});
+        for (alerts, expected) in [
+            (vec![], true),
+            (vec![alert(experiments::ABORTED)], true),
+            (vec![alert(experiments::SUSPENDED)], true),
+            (vec![alert("policy-distrusted")], false),
+            (vec![alert(experiments::ABORTED), alert("policy-distrusted")], false),
+        ] {
+            let status = json!({"difference": null, "alerts": alerts});
+            assert_eq!(is_as_wanted(&status), expected, "{status}");
+        }
+        assert!(!is_as_wanted(&json!({"difference": {"wanted": "…"}, "alerts": []})));
+    }
 
     #[test]
     fn a_rollback_of_a_rollback_is_meant_only_by_who_has_seen_it() {

@@ -9,9 +9,9 @@ use reprieve_runtime::{
 };
 use serde_json::{Value, json};
 
-use crate::{
-    cli::output::{self, CAREFUL, GOOD, UsageError},
-    config::policy::PolicySource,
+use crate::cli::{
+    author::Meant,
+    output::{self, CAREFUL, GOOD, UsageError},
 };
 
 /// Say what a component is: what it calls itself, what it asks, its settings and
@@ -25,8 +25,8 @@ Examples:
 
 Exit code: 0 if this host could run it, 2 if not.")]
 pub(super) struct InspectArgs {
-    /// A policy component, or the name of a built-in policy.
-    #[arg(value_name = "FILE|NAME")]
+    /// A component, the name of a built-in policy, or the folder of a project.
+    #[arg(value_name = "FILE|NAME|DIR")]
     policy: PathBuf,
 
     /// A public key of minisign that you trust, or `ed25519:` and a plain one: the
@@ -42,7 +42,7 @@ pub(super) struct InspectArgs {
 pub(super) fn inspect(args: &InspectArgs) -> anyhow::Result<u8> {
     let keys = args.keys.iter().map(|key| TrustedKey::parse(key)).collect::<Result<Vec<_>, _>>();
     let keys = keys.map_err(UsageError::of)?;
-    let candidate = PolicySource::named(&args.policy).fetch().map_err(UsageError::of)?;
+    let candidate = Meant::by(&args.policy)?.fetch()?;
     let signed = signature_state(&candidate, &keys);
     let engine = Engine::new(EngineOptions::default()).map_err(UsageError::of)?;
     let policy = engine.load(&candidate.bytes, Limits::default()).map_err(|failure| {
@@ -79,6 +79,7 @@ fn report(candidate: &Candidate, policy: &Policy, signed: &str) -> Value {
         "name": description.name,
         "version": description.version,
         "summary": description.summary,
+        "contract": format!("reprieve:policy@{}", policy.contract()),
         "digest": policy.digest().to_string(),
         "bytes": candidate.bytes.len(),
         "signature": signed,
@@ -93,12 +94,13 @@ fn prose(report: &Value) -> String {
     let signed = text(&report["signature"]);
     let style = if signed.starts_with("WRONG") { CAREFUL } else { GOOD };
     let mut out = format!(
-        "{} {}\n  {}\n  component  sha256:{}, {} bytes\n  signature  {}\n",
+        "{} {}\n  {}\n  component  sha256:{}, {} bytes\n  contract   {}\n  signature  {}\n",
         text(&report["name"]),
         text(&report["version"]),
         text(&report["summary"]),
         text(&report["digest"]),
         report["bytes"],
+        text(&report["contract"]),
         output::styled(style, &signed),
     );
     out.push_str("  may ask\n");
@@ -112,8 +114,12 @@ fn prose(report: &Value) -> String {
             Value::Null => String::new(),
             default => output::plain(&format!(" = {default}")),
         };
+        let range = match (&setting["x-least"], &setting["x-most"]) {
+            (Value::Null, _) | (_, Value::Null) => String::new(),
+            (least, most) => output::plain(&format!(" in {least}..={most}")),
+        };
         let key = output::plain(key);
-        let _ = writeln!(out, "    {key}{default}");
+        let _ = writeln!(out, "    {key}{default}{range}");
         let _ = writeln!(out, "      {}", text(&setting["description"]));
     }
     out.push_str("  reasons\n");

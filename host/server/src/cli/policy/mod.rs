@@ -85,7 +85,8 @@ Examples:
   reprieve policy status
   reprieve policy status --json | jq .passage.failed
 
-Exit code: 0 if what is wanted judges, 1 if not, or if there is an alert.")]
+Exit code: 0 if what is wanted judges, 1 if not, or if there is an alert about it. Alerts
+about experiments are shown, too; `reprieve experiment status` tells them by its own.")]
     Status(in_force::StatusArgs),
 }
 

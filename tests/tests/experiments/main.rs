@@ -1,17 +1,24 @@
 //! A candidate is tried on story 1's traffic, on virtual time: it harms nobody
 //! outside its share, and is put away for what it does or would have done.
+//!
+//! - [`ending`]: starts and ends, whatever comes between
+//! - [`requests`]: what became of the requests of each arm's callers
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
+
+mod ending;
+mod requests;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use reprieve_core::{
     evidence::ProbeFault,
-    experiment::{Arm, Experiment, Guardrail},
+    experiment::{Arm, ArmCounts, Experiment, Guardrail},
     ids::{Digest, ExperimentName, WorkspaceId},
-    judgement::ForwardFailure,
-    settings::{Layer, Source},
+    judgement::{ForwardFailure, RestartCause},
+    time::Millis,
 };
+use reprieve_runtime::registry::Candidate;
 use reprieve_server::{
     experiments::{
         ABORTED, ExperimentFailure, ExperimentParts, Experiments, Observer, Standing, State,
@@ -23,6 +30,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 const FLEET: u32 = 16;
+const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
 /// For what a second's tick brings about.
 const LOOKS: u32 = 50;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -55,6 +63,10 @@ fn parts(stage: &Stage, policies: &Policies, observer: &Arc<Observer>) -> Experi
 
 impl Laboratory {
     async fn open() -> Self {
+        Self::open_with(StageOptions::default().max_queue_age).await
+    }
+
+    async fn open_with(max_queue_age: Millis) -> Self {
         let state = tempfile::tempdir().unwrap();
         let policies = policies_in(state.path()).await;
         let loaded = policies.load_named("trust-the-probe", &somebody()).await.unwrap();
@@ -62,6 +74,7 @@ impl Laboratory {
             workspaces: FLEET,
             beat_every: Duration::from_secs(30),
             current: Some(Arc::clone(policies.current())),
+            max_queue_age,
             ..StageOptions::default()
         })
         .await;
@@ -77,6 +90,18 @@ impl Laboratory {
             _state: state,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// A policy that misbehaves on demand, kept on the shelf.
+    async fn unruly(&self) -> Digest {
+        let candidate = Candidate {
+            source: "a test".to_owned(),
+            bytes: UNRULY.into(),
+            expected: None,
+            signature: None,
+            built_in: false,
+        };
+        self.policies.load(candidate, &somebody()).await.unwrap().component
     }
 
     fn experiment(&self, name: &str, more: &Value) -> Experiment {
@@ -124,6 +149,23 @@ impl Laboratory {
             self.stage.pass(LOOK_EVERY).await;
         }
         panic!("{what} did not come about: {:#?}", self.standing(name));
+    }
+
+    async fn pass_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        for _ in 0..10 * LOOKS {
+            if is_so() {
+                return;
+            }
+            self.stage.pass(LOOK_EVERY).await;
+        }
+        panic!("{what}: not so");
+    }
+
+    /// The host ends, and another begins with its store.
+    async fn next_host(&self) -> Experiments {
+        self.stage.current.set_trials(|_, _| Vec::new());
+        let observer = Arc::default();
+        Experiments::open(parts(&self.stage, &self.policies, &observer)).await.unwrap()
     }
 
     /// Restarts of each workspace.
@@ -194,6 +236,39 @@ async fn a_canary_that_kills_is_aborted_and_harms_nobody_outside_its_share() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_the_candidate_traps_it_is_its_failure_and_the_controls_judgement() {
+    let lab = Laboratory::open().await;
+    let candidate = json!({"component": lab.unruly().await, "settings": {"do": "trap"}});
+    let more = json!({"mode": "ab", "candidate": candidate});
+    let name = lab.start("traps", more).await;
+    let counts = |arm| lab.standing(&name).page.tally.counts(arm).clone();
+    let before = Arm::ALL.map(counts);
+    lab.stage.fail(1, ForwardFailure::Refused).await;
+    let [control, candidate] = Arm::ALL.map(counts);
+    let grew = |by: &dyn Fn(&ArmCounts) -> u64| {
+        [by(&control) - by(&before[0]), by(&candidate) - by(&before[1])]
+    };
+    assert_eq!(grew(&|counts| counts.judged), [1, 1]);
+    assert_eq!(grew(&|counts| counts.failed), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_candidate_could_not_judge_from_that_evidence_is_missing_and_nothing_else() {
+    let lab = Laboratory::open().await;
+    let name = lab.start("missing", json!({})).await;
+    // A life that settles: the control asks for no look, and the candidate would.
+    lab.stage.want_restart(1, RestartCause::Operator).await;
+    lab.stage.pass(Duration::from_secs(10)).await;
+    let tally = || lab.standing(&name).page.tally;
+    let before = tally();
+    lab.stage.fail(1, ForwardFailure::Refused).await;
+    let is_missing = |standing: &Standing| standing.page.tally.missing > before.missing;
+    lab.until(&name, "a missing judgement", is_missing).await;
+    assert_eq!(tally().counts(Arm::Candidate), before.counts(Arm::Candidate));
+    assert_eq!(tally().compared(), before.compared());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_candidate_like_the_control_is_not_aborted() {
     let lab = Laboratory::open().await;
     let candidate = json!({"settings": {"busy_retry_after": "30s"}});
@@ -208,104 +283,4 @@ async fn a_candidate_like_the_control_is_not_aborted() {
     assert_eq!(record.state, State::Running);
     assert_eq!(page.tally.compared().1, 0, "{:?}", page.disagreements);
     assert!(page.tally.hours(Arm::Candidate) > 0.0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_experiment_survives_its_host_and_an_aborted_one_stays_so() {
-    let lab = Laboratory::open().await;
-    let running =
-        lab.start("running", json!({"mode": "ab", "target": {"tenants": ["acme"]}})).await;
-    let other = json!({"mode": "ab", "target": {"tenants": ["umbrella"]}});
-    let aborted = lab.start("aborted", other).await;
-    lab.experiments.abort(&aborted, &somebody()).await.unwrap();
-    let before = lab.standing(&running);
-
-    // The host ends, and another begins with its store.
-    lab.stage.current.set_trials(|_, _| Vec::new());
-    let observer = Arc::default();
-    let next = Experiments::open(parts(&lab.stage, &lab.policies, &observer)).await.unwrap();
-    let trials = lab.stage.current.trials();
-    let names: Vec<_> = trials.iter().map(|trial| trial.experiment().name.clone()).collect();
-    assert_eq!(names, std::slice::from_ref(&running), "only what ran goes on");
-    let after = next.standing(&running).unwrap();
-    assert_eq!(after.record, before.record);
-    assert_eq!(after.suspended, None);
-    assert!(after.page.tally.hours(Arm::Candidate) > 0.0, "what was seen is not forgotten");
-    assert!(is_aborted(&next.standing(&aborted).unwrap()));
-    let again = next.start(lab.experiment("aborted", &json!({})), &somebody()).await;
-    assert!(matches!(again, Err(ExperimentFailure::NameTaken(_))), "{again:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_promotion_that_was_cut_off_and_cannot_be_ended_is_told_and_can_be_aborted() {
-    let lab = Laboratory::open().await;
-    let name = lab.start("cut-off", json!({"mode": "ab"})).await;
-    let Standing { mut record, page, .. } = lab.standing(&name);
-    record.experiment.candidate.component = Some(Digest::of(b"nobody has it any more"));
-    record.state = State::Promoting(record.started.clone());
-    lab.stage.store.experiments.write(&record, &page).await.unwrap();
-
-    lab.stage.current.set_trials(|_, _| Vec::new());
-    let observer = Arc::default();
-    let next = Experiments::open(parts(&lab.stage, &lab.policies, &observer)).await.unwrap();
-    let standing = next.standing(&name).unwrap();
-    assert!(matches!(standing.record.state, State::Promoting(_)), "{:?}", standing.record.state);
-    assert!(standing.suspended.is_some_and(|why| why.contains("cut off")));
-    let aborted = next.abort(&name, &somebody()).await.unwrap();
-    assert!(is_aborted(&aborted));
-    assert!(lab.stage.current.trials().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn two_experiments_never_share_a_workspace() {
-    let lab = Laboratory::open().await;
-    let first = lab.start("first", json!({"target": {"tenants": ["acme"]}})).await;
-    let second = lab.experiment("second", &json!({}));
-    let refused = lab.experiments.start(second.clone(), &somebody()).await;
-    let Err(ExperimentFailure::Overlaps { running }) = refused else { panic!("{refused:?}") };
-    assert_eq!(running, first);
-    lab.experiments.abort(&first, &somebody()).await.unwrap();
-    lab.experiments.start(second, &somebody()).await.unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_promoted_judges_everybody() {
-    let lab = Laboratory::open().await;
-    let candidate = json!({"component": lab.trusting, "settings": {"liveness_ttl": "45s"}});
-    let target = json!({"tenants": ["acme"]});
-    let more = json!({"mode": "ab", "share_bp": 100, "candidate": candidate, "target": target});
-    let name = lab.start("better", more).await;
-    let standing = lab.experiments.promote(&name, &somebody()).await.unwrap();
-    assert!(matches!(standing.record.state, State::Promoted(_)), "{:?}", standing.record.state);
-    let in_force = lab.stage.current.snapshot();
-    assert_eq!(in_force.policy().digest(), lab.trusting);
-    let acme = Layer::Tenant("acme".parse().unwrap());
-    let applied = in_force.layers().of(Source::Applied).get(&acme).expect("acme's settings");
-    assert_eq!(applied.get("liveness_ttl"), Some(&json!("45s")));
-    assert!(lab.stage.current.trials().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_experiment_stops_by_itself_at_its_end() {
-    let lab = Laboratory::open().await;
-    let name = lab.start("short", json!({"ends_at": lab.stage.clock.now().0 + 900_000})).await;
-    assert_eq!(lab.standing(&name).record.state, State::Running);
-    lab.stage.pass(Duration::from_secs(400)).await;
-    let is_over = |standing: &Standing| matches!(standing.record.state, State::Ended(_));
-    lab.until(&name, "its end", is_over).await;
-    assert!(lab.stage.current.trials().is_empty());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_candidate_that_cannot_be_tried_is_refused_and_nothing_begins() {
-    let lab = Laboratory::open().await;
-    let unknown = json!({"candidate": {"component": Digest::of(b"nobody's")}});
-    let refused = lab.experiments.start(lab.experiment("a", &unknown), &somebody()).await;
-    assert!(matches!(refused, Err(ExperimentFailure::Policy(_))), "{refused:?}");
-    let wrong = json!({"candidate": {"settings": {"settle": "a while"}}});
-    let refused = lab.experiments.start(lab.experiment("b", &wrong), &somebody()).await;
-    let Err(ExperimentFailure::Candidate { why }) = refused else { panic!("{refused:?}") };
-    assert!(why.contains("settle"), "{why}");
-    assert!(lab.experiments.list().is_empty());
-    assert!(lab.stage.current.trials().is_empty());
 }
