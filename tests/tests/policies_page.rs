@@ -108,7 +108,12 @@ async fn a_mistake_in_each_step_is_told_with_its_place_and_the_remedy() {
 
     fs::write(program.folder().join("module.wasm"), b"\0asm\x01\0\0\0").unwrap();
     refused("build module.wasm", 2, &["module.wasm is a module", "--out"]).await;
-    refused("build module.wasm --out x.wasm", 1, &["module.wasm is no policy", "does not export reprieve:policy/guard"]).await;
+    refused(
+        "build module.wasm --out x.wasm",
+        1,
+        &["module.wasm is no policy", "does not export reprieve:policy/guard"],
+    )
+    .await;
 
     // A wrong row, a misspelt one, settings that are refused, a reason nobody declared.
     let rows = fs::read_to_string(&table).unwrap();
