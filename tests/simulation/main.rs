@@ -11,6 +11,7 @@ mod folder;
 mod laws;
 mod replaying;
 mod stories;
+mod tuning;
 
 use std::{collections::HashMap, sync::Arc};
 

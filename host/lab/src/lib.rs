@@ -12,6 +12,10 @@
 //! 3. [`replay`] runs decisions on record again: by the same generation every
 //!    difference is an error, by another it is the answer to "what would change?".
 //!
+//! 4. [`score`] puts figures with intervals on runs by many seeds, and tells who is
+//!    better in both: sooner with the dead, and kinder to the living.
+//! 5. [`tune`] looks for the settings whose price is lowest.
+//!
 //! Nothing here reads a clock, starts a task or performs I/O: whoever calls it reads
 //! the files and prints. The same seed gives the same bytes.
 
@@ -19,7 +23,9 @@ mod chance;
 mod contender;
 pub mod replay;
 mod scenario;
+pub mod score;
 mod simulation;
+pub mod tune;
 mod units;
 
 pub use chance::{Chance, Draws, Seed};

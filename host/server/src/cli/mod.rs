@@ -17,15 +17,20 @@ mod events;
 mod experiment;
 mod explain;
 mod follow;
+mod html;
 mod logging;
 mod output;
 mod policy;
+mod pool;
 mod replay;
 mod run;
+mod scatter;
+mod score;
 mod settings;
 mod simulate;
 mod table;
 mod token;
+mod tune;
 mod unreached;
 mod welcome;
 mod workspaces;
@@ -74,6 +79,7 @@ Examples:
   reprieve settings show acme/ws-1
   reprieve replay decisions.jsonl --policy ./my-policy.wasm
   reprieve simulate fleet.toml --runs 100
+  reprieve score ./scenarios --html score.html
   reprieve demo six-containers
 
 Exit codes: 0 what was asked for is so; 1 the thing that was asked says no;
@@ -96,6 +102,8 @@ enum Command {
     Settings(settings::SettingsArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
+    Score(score::ScoreArgs),
+    Tune(tune::TuneArgs),
     /// Restart a workspace now, whatever the policy rules.
     Restart(workspaces::VerbArgs),
     /// Stop restarting a workspace by itself, and answer its callers 503 `paused`.
@@ -146,6 +154,8 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Settings(args) => block_on(settings::settings(&args)),
         Command::Replay(args) => replay::replay(&args, now()),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Score(args) => score::score(&args),
+        Command::Tune(args) => tune::tune(&args),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),
         Command::Pause(args) => block_on(workspaces::act(&args, Verb::Pause)),
         Command::Resume(args) => block_on(workspaces::act(&args, Verb::Resume)),

@@ -101,6 +101,27 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<u8> {
     Ok(output::NO)
 }
 
+/// Each file that is named, and of folders all `*.toml`, by name.
+pub(super) fn scenario_files(named: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let entries =
+            fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let mut within: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .filter(|file| file.extension().is_some_and(|kind| kind == "toml"))
+            .collect();
+        anyhow::ensure!(!within.is_empty(), "{} holds no scenario (*.toml)", path.display());
+        within.sort();
+        files.extend(within);
+    }
+    Ok(files)
+}
+
 pub(super) fn read(file: &Path) -> anyhow::Result<Scenario> {
     let name = || file.display().to_string();
     let size = fs::metadata(file).with_context(|| format!("cannot read {}", name()))?.len();

@@ -117,7 +117,7 @@ fn asked_of_it(args: &CheckArgs) -> anyhow::Result<(Standards, SettingsBook, Own
 }
 
 /// A table of settings, as it stands in a section `[settings]`.
-pub(super) fn settings_in(file: &Path) -> Result<Settings, UsageError> {
+pub(in crate::cli) fn settings_in(file: &Path) -> Result<Settings, UsageError> {
     let shown = file.display();
     let text = fs::read_to_string(file)
         .map_err(|error| UsageError(format!("cannot read {shown}"), Some(error.into())))?;

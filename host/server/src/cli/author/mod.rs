@@ -15,7 +15,7 @@ mod test;
 
 use clap::Subcommand;
 
-pub(super) use self::project::Meant;
+pub(super) use self::{check::settings_in, project::Meant};
 
 /// Subcommands of `reprieve policy` that need no host.
 #[derive(Clone, Debug, Subcommand)]

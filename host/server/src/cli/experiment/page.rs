@@ -1,17 +1,17 @@
-//! A report as a page of its own: nothing is fetched, nothing runs, light and dark as
-//! whoever reads it has it.
-//!
-//! Written without a library for HTML: it is one page, and every text from elsewhere
-//! goes through [`escaped`].
+//! A report as a page of its own.
 
 use std::fmt::Write as _;
 
 use reprieve_core::time::UnixMillis;
 
 use super::{Explained, plot, prose};
-use crate::{cli::explain::facts, experiments::ExperimentReport};
-
-const STYLE: &str = include_str!("page.css");
+use crate::{
+    cli::{
+        explain::facts,
+        html::{self, escaped},
+    },
+    experiments::ExperimentReport,
+};
 
 pub(super) fn page(explained: &Explained) -> String {
     let report = &explained.report;
@@ -28,30 +28,7 @@ pub(super) fn page(explained: &Explained) -> String {
     body += &disagreements(explained);
     body += "<footer>Intervals are of 95 %, for one look. What aborts a candidate is the \
              evidence, which may be looked at all the time.</footer>";
-    format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
-         <meta name=\"color-scheme\" content=\"light dark\">\
-         <title>Experiment {name}</title><style>{STYLE}</style></head>\
-         <body><main>{body}</main></body></html>\n"
-    )
-}
-
-/// For between tags and in quoted attributes.
-pub(super) fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c if c.is_control() && c != '\n' => safe.extend(c.escape_unicode()),
-            c => safe.push(c),
-        }
-    }
-    safe
+    html::page(&format!("Experiment {}", report.name), &body)
 }
 
 fn about(report: &ExperimentReport) -> String {

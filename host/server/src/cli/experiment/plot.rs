@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use super::{page::escaped, prose};
+use super::prose;
+use crate::cli::html::escaped;
 use crate::experiments::{ArmReport, GuardrailReport, IntervalReport};
 
 /// As wide as a telephone: texts are as large there as beside the plot.

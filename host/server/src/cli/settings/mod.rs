@@ -3,6 +3,8 @@
 
 mod prose;
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use http::{HeaderMap, HeaderValue, Method, header};
@@ -14,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::{
     answer::AnswerArgs,
+    author,
     client::AdminClient,
     output::{self, UsageError},
 };
@@ -62,6 +65,7 @@ Example:
     #[command(after_help = "\
 Examples:
   reprieve settings apply acme settle=90s --why 'slow imports at night'
+  reprieve settings apply fleet --file tuned.toml --why 'tuned on last week'
   reprieve settings apply acme settle=90s --expect 12 --why '…'
                         only if nobody changed them since `diff` said 12
   reprieve settings apply acme settle=null --why '…'
@@ -100,8 +104,11 @@ struct TryArgs {
     #[arg(value_parser = Whose::parse)]
     whose: Whose,
     /// Settings and their values. `null` takes back what was applied.
-    #[arg(required = true, value_name = "KEY=VALUE", value_parser = assignment)]
+    #[arg(required_unless_present = "file", value_name = "KEY=VALUE", value_parser = assignment)]
     settings: Vec<(String, Value)>,
+    /// A TOML table of settings, as `reprieve tune --out` writes it.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
     #[command(flatten)]
     common: AnswerArgs,
 }
@@ -286,8 +293,10 @@ async fn looked_at(client: &AdminClient, whose: &Whose) -> anyhow::Result<Value>
 
 /// A key that is given twice is a slip.
 fn patch(args: &TryArgs) -> Result<Patch, UsageError> {
+    let of_file = args.file.as_deref().map(author::settings_in).transpose()?.unwrap_or_default();
     let mut patch = Patch::new();
-    for (key, value) in &args.settings {
+    for (key, value) in of_file.iter().chain(args.settings.iter().map(|(key, value)| (key, value)))
+    {
         if patch.insert(key.clone(), value.clone()).is_some() {
             return Err(UsageError(format!("{key} is given twice"), None));
         }

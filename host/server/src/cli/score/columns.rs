@@ -1,0 +1,120 @@
+//! What is shown of a score, in every form.
+
+use reprieve_core::time::Millis;
+use reprieve_lab::{
+    Samples,
+    score::{Detected, Figure, Score, Scoreboard},
+};
+
+pub(super) struct Column {
+    pub(super) heading: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) cell: fn(&Scoreboard, &Score) -> String,
+}
+
+pub(super) const COLUMNS: [Column; 13] = [
+    Column {
+        heading: "POLICY",
+        meaning: "the policy; \\* if it is on the front",
+        cell: |board, score| {
+            let is_front = board.better_than(score).is_empty();
+            format!("{}{}", score.policy, if is_front { " *" } else { "" })
+        },
+    },
+    Column {
+        heading: "T_D P50",
+        meaning: "time from a death to the first DEAD verdict about it: half of all deaths are \
+                  found within it. Deaths that are never found count as endless",
+        cell: |_, score| detected(score.detect_p50),
+    },
+    Column {
+        heading: "P99",
+        meaning: "99 of 100 are",
+        cell: |_, score| detected(score.detect_p99),
+    },
+    Column {
+        heading: "FALSE A WS-DAY",
+        meaning: "restarts of workspaces that were not down, a workspace and day, with the \
+                  interval",
+        cell: |_, score| interval(&score.false_restarts_a_day),
+    },
+    Column {
+        heading: "T_MR",
+        meaning: "median time from one mistake (a DEAD verdict about a workspace that is not \
+                  down) to the next about the same workspace",
+        cell: |_, score| median(&score.measures.mistake_recurrence),
+    },
+    Column {
+        heading: "T_M",
+        meaning: "median time until a mistake is over",
+        cell: |_, score| median(&score.measures.mistake_duration),
+    },
+    Column {
+        heading: "P_A",
+        meaning: "how likely it is that no mistake stands, while a workspace is not down",
+        cell: |_, score| format!("{:.6}", score.query_accuracy.mean),
+    },
+    Column {
+        heading: "AT ONCE",
+        meaning: "the most workspaces restarting at once",
+        cell: |_, score| score.measures.largest_simultaneous_restart.to_string(),
+    },
+    Column {
+        heading: "A CHANGE",
+        meaning: "restarts for each change of settings, of workspaces that were not down",
+        cell: |_, score| {
+            let ratio = score.measures.restarts_per_change();
+            ratio.map_or_else(none, |ratio| format!("{ratio:.2}"))
+        },
+    },
+    Column {
+        heading: "IN SETTLE",
+        meaning: "restarts by verdicts within a minute after a life had begun",
+        cell: |_, score| score.measures.restarts_within_settle.to_string(),
+    },
+    Column {
+        heading: "ON ERRORS",
+        meaning: "restarts on faults alone: nobody had seen anything",
+        cell: |_, score| score.measures.restarts_on_errors.to_string(),
+    },
+    Column {
+        heading: "LOST",
+        meaning: "requests that were accepted and dropped, of all",
+        cell: |_, score| format!("{} of {}", score.measures.lost, score.measures.requests),
+    },
+    Column {
+        heading: "DELAYED",
+        meaning: "requests that were queued and delivered later, and after how long in the median",
+        cell: |_, score| {
+            let delay = &score.measures.delivery_delay;
+            match delay.at(0.5) {
+                Some(median) => format!("{} by {median}", delay.count()),
+                None => none(),
+            }
+        },
+    },
+];
+
+fn none() -> String {
+    "-".to_owned()
+}
+
+pub(super) fn detected(detected: Detected) -> String {
+    match detected {
+        Detected::NobodyDied => none(),
+        Detected::After(length) => length.to_string(),
+        Detected::Never => "never".to_owned(),
+    }
+}
+
+fn median(samples: &Samples) -> String {
+    samples.at(0.5).map_or_else(none, |length: Millis| length.to_string())
+}
+
+pub(super) fn interval(figure: &Figure) -> String {
+    let Figure { mean, low, high } = *figure;
+    if mean == 0.0 && high == 0.0 {
+        return "0".to_owned();
+    }
+    format!("{mean:.3} ({:.3} to {high:.3})", low.max(0.0))
+}

@@ -1,0 +1,69 @@
+//! The scoreboard as a page of its own, with a plot for each scenario.
+
+use std::fmt::Write as _;
+
+use reprieve_lab::{
+    Scenario,
+    score::{Detected, Score, Scoreboard},
+};
+
+use super::columns::COLUMNS;
+use crate::cli::{
+    html::{self, escaped},
+    scatter::{Dot, scatter},
+};
+
+pub(super) fn page(board: &Scoreboard, scenarios: &[Scenario]) -> String {
+    let mut body = "<header><h1>Scoreboard</h1><p class=\"hypothesis\">Who finds the dead sooner, \
+                    and restarts fewer of the living? Lower and further to the left is better; \
+                    nobody on the front is beaten in both.</p></header>"
+        .to_owned();
+    for (name, scores) in board.by_scenario() {
+        let about = scenarios.iter().find(|scenario| scenario.name == name);
+        let about = about.map_or("", |scenario| &scenario.about);
+        let _ = write!(body, "<section><h2>{}</h2><p>{}</p>", escaped(name), escaped(about));
+        body += &plot(board, &scores);
+        body += &table(board, &scores);
+        body += "</section>";
+    }
+    body += "<section><h2>Columns</h2><dl>";
+    for column in COLUMNS {
+        let meaning = column.meaning.replace('\\', "");
+        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", column.heading, escaped(&meaning));
+    }
+    body += "</dl></section>";
+    html::page("Scoreboard", &body)
+}
+
+fn plot(board: &Scoreboard, scores: &[&Score]) -> String {
+    let dots = scores.iter().filter_map(|score| {
+        let Detected::After(length) = score.detect_p50 else { return None };
+        Some(Dot {
+            name: score.policy.clone(),
+            x: length.0 as f64 / 1e3,
+            y: score.false_restarts_a_day.mean,
+            is_front: board.better_than(score).is_empty(),
+        })
+    });
+    scatter(
+        "Median time to detect (s) and false restarts a workspace-day",
+        ["time to detect, s", "false restarts a workspace-day"],
+        &dots.collect::<Vec<_>>(),
+    )
+}
+
+fn table(board: &Scoreboard, scores: &[&Score]) -> String {
+    let mut text = "<div class=\"wide\"><table><thead><tr>".to_owned();
+    for column in COLUMNS {
+        let _ = write!(text, "<th>{}</th>", column.heading);
+    }
+    text += "</tr></thead><tbody>";
+    for score in scores {
+        text += "<tr>";
+        for column in COLUMNS {
+            let _ = write!(text, "<td>{}</td>", escaped(&(column.cell)(board, score)));
+        }
+        text += "</tr>";
+    }
+    text + "</tbody></table></div>"
+}

@@ -1,0 +1,106 @@
+//! Runs everything, on all cores.
+
+use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc};
+
+use reprieve_lab::{
+    Contender, Lab, Run, RunOptions, Scenario, Seed,
+    score::{Score, Scoreboard},
+    simulate,
+};
+use reprieve_runtime::Policy;
+
+use crate::cli::{author::Meant, output::UsageError, pool};
+
+/// Runs that one thread does before it looks for other work.
+const RUNS_AT_ONCE: usize = 5;
+
+/// A component that is scored.
+pub(super) struct Named {
+    source: String,
+    bytes: Arc<[u8]>,
+}
+
+pub(super) struct Work<'a> {
+    pub(super) policies: Vec<Named>,
+    pub(super) scenarios: &'a [Scenario],
+    pub(super) seeds: Range<u64>,
+    pub(super) jobs: Option<u64>,
+}
+
+/// Some seeds of one policy over one scenario.
+struct Piece {
+    policy: usize,
+    scenario: usize,
+    seeds: Vec<u64>,
+}
+
+pub(super) fn read(policies: &[PathBuf]) -> Result<Vec<Named>, UsageError> {
+    let named = |policy: &PathBuf| {
+        let candidate = Meant::by(policy)?.fetch()?;
+        Ok(Named { source: candidate.source, bytes: candidate.bytes })
+    };
+    policies.iter().map(named).collect()
+}
+
+pub(super) fn all(work: &Work<'_>) -> Result<Scoreboard, UsageError> {
+    let pieces = pieces(work);
+    let made = pool::each(&pieces, work.jobs, || Bench::new(work), Bench::run)?;
+    // Of one cell after the other, as they were cut.
+    let mut cells: Vec<Vec<Run>> = Vec::new();
+    let mut last = None;
+    for (piece, runs) in pieces.iter().zip(made) {
+        let cell = (piece.policy, piece.scenario);
+        match cells.last_mut() {
+            Some(same) if last == Some(cell) => same.extend(runs),
+            _ => cells.push(runs),
+        }
+        last = Some(cell);
+    }
+    Ok(Scoreboard { scores: cells.iter().filter_map(|runs| Score::of(runs)).collect() })
+}
+
+fn pieces(work: &Work<'_>) -> Vec<Piece> {
+    let seeds: Vec<u64> = work.seeds.clone().collect();
+    let mut pieces = Vec::new();
+    for scenario in 0..work.scenarios.len() {
+        for policy in 0..work.policies.len() {
+            for seeds in seeds.chunks(RUNS_AT_ONCE) {
+                pieces.push(Piece { policy, scenario, seeds: seeds.to_vec() });
+            }
+        }
+    }
+    pieces
+}
+
+/// What one thread runs with: an engine of its own.
+struct Bench<'a> {
+    work: &'a Work<'a>,
+    policies: Vec<Arc<Policy>>,
+    contenders: HashMap<(usize, usize), Contender>,
+}
+
+impl<'a> Bench<'a> {
+    fn new(work: &'a Work<'a>) -> Result<Self, UsageError> {
+        let lab = Lab::new().map_err(UsageError::of)?;
+        let load = |named: &Named| lab.load(&named.source, &named.bytes).map_err(UsageError::of);
+        let policies = work.policies.iter().map(load).collect::<Result<_, _>>()?;
+        Ok(Self { work, policies, contenders: HashMap::new() })
+    }
+
+    fn run(&mut self, piece: &Piece) -> Result<Vec<Run>, UsageError> {
+        let scenario = &self.work.scenarios[piece.scenario];
+        let key = (piece.policy, piece.scenario);
+        if !self.contenders.contains_key(&key) {
+            let policy = &self.policies[piece.policy];
+            let name = policy.description().name.clone();
+            let settings = scenario.settings_of(&name);
+            let made = Contender::new(&name, Arc::clone(policy), settings);
+            self.contenders.insert(key, made.map_err(UsageError::of)?);
+        }
+        let contender = &self.contenders[&key];
+        let run = |seed: &u64| {
+            simulate(scenario, contender, RunOptions::seeded(Seed(*seed)), &mut |_| {})
+        };
+        Ok(piece.seeds.iter().map(run).collect())
+    }
+}
