@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct as _};
 pub struct Samples(Vec<u64>);
 
 impl Samples {
-    pub(super) fn add(&mut self, length: Millis) {
+    pub(crate) fn add(&mut self, length: Millis) {
         let place = self.0.partition_point(|known| *known <= length.0);
         self.0.insert(place, length.0);
     }

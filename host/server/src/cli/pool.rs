@@ -41,8 +41,7 @@ pub(super) fn each<P: Sync, B, T: Send>(
     };
     let lost = || UsageError("a thread ended early; that is a defect".to_owned(), None);
     let ended: Vec<Result<(), UsageError>> = thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..threads.min(pieces.len())).map(|_| scope.spawn(worker)).collect();
+        let workers: Vec<_> = (0..threads.min(pieces.len())).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().map(|worker| worker.join().unwrap_or_else(|_| Err(lost()))).collect()
     });
     for ended in ended {
