@@ -213,10 +213,8 @@ impl Stage {
 
     /// Threads of their own judge beside: virtual time stands still meanwhile.
     pub async fn until_judged_beside(&self) {
-        if self.observer.is_judging_beside() {
-            let observer = Arc::clone(&self.observer);
-            tokio::task::spawn_blocking(move || observer.wait_for_beside()).await.unwrap();
-        }
+        let observer = Arc::clone(&self.observer);
+        tokio::task::spawn_blocking(move || observer.wait_for_beside()).await.unwrap();
     }
 
     /// Waits, on virtual time, until one more heartbeat has come and is that old.

@@ -101,10 +101,6 @@ impl Beside {
         Ok(orders)
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        *self.under_way.count.lock() > 0
-    }
-
     /// Blocks until everything that was taken on is done.
     pub(super) fn wait(&self) {
         let mut count = self.under_way.count.lock();

@@ -195,11 +195,6 @@ impl Observer {
         self.breached.notified().await;
     }
 
-    /// Something was taken on, and is not done.
-    pub fn is_judging_beside(&self) -> bool {
-        self.beside.is_busy()
-    }
-
     /// Blocks until everything that is to be judged beside is judged, or dropped.
     pub fn wait_for_beside(&self) {
         self.beside.wait();
