@@ -26,11 +26,12 @@ pub(super) struct Dot {
     pub(super) is_front: bool,
 }
 
-/// Both axes are logarithmic from [`FINEST`] on, and have a place for 0.
+/// Both axes are logarithmic from [`FINEST`] on; where a value is smaller, they have a
+/// place for 0. A dot without a name is told by its place alone.
 pub(super) fn scatter(title: &str, [x, y]: [&str; 2], dots: &[Dot]) -> String {
     if dots.is_empty() {
         return format!(
-            "<figure><figcaption>{}</figcaption><p>Nobody.</p></figure>",
+            "<figure><figcaption>{}</figcaption><p>Nothing to draw.</p></figure>",
             escaped(title)
         );
     }
@@ -99,15 +100,16 @@ fn spread(order: &[&Dot], up: &Axis) -> Vec<f64> {
     let mut places: Vec<f64> = order.iter().map(|dot| up.at(dot.y) + 4.0).collect();
     // From the bottom up: the last stays, the others make room.
     let mut below = HEIGHT - BOTTOM + LINE;
-    for place in places.iter_mut().rev() {
+    for (place, _) in places.iter_mut().zip(order).rev().filter(|(_, dot)| !dot.name.is_empty()) {
         *place = place.min(below - LINE);
         below = *place;
     }
     places
 }
 
-/// From nothing to the largest value.
+/// From the power of ten below the smallest value, or from nothing, to the largest.
 struct Axis {
+    least: f64,
     most: f64,
     from: f64,
     to: f64,
@@ -115,20 +117,23 @@ struct Axis {
 
 impl Axis {
     fn over(values: impl Iterator<Item = f64>, from: f64, to: f64) -> Self {
-        let largest = values.fold(FINEST, f64::max);
-        Self { most: scaled(largest) * 1.05, from, to }
+        let (least, largest) = values
+            .fold((f64::MAX, FINEST), |(least, most), value| (least.min(value), most.max(value)));
+        let least = if least < FINEST { 0.0 } else { 10.0_f64.powf(least.log10().floor()) };
+        let most = scaled(largest) + (scaled(largest) - scaled(least)).max(FINEST) * 0.05;
+        Self { least: scaled(least), most, from, to }
     }
 
     fn at(&self, value: f64) -> f64 {
-        self.from + (self.to - self.from) * (scaled(value) / self.most).clamp(0.0, 1.0)
+        let part = (scaled(value) - self.least) / (self.most - self.least);
+        self.from + (self.to - self.from) * part.clamp(0.0, 1.0)
     }
 
-    /// 0, and the powers of ten up to the largest value.
+    /// 0 if it is there, and the powers of ten up to the largest value.
     fn ticks(&self) -> Vec<f64> {
         let powers = (-2..=9).map(|power| 10.0_f64.powi(power));
-        let mut ticks = vec![0.0];
-        ticks.extend(powers.filter(|tick| scaled(*tick) <= self.most));
-        ticks
+        let ticks = [0.0].into_iter().chain(powers);
+        ticks.filter(|tick| (self.least..=self.most).contains(&scaled(*tick))).collect()
     }
 }
 
@@ -147,11 +152,20 @@ mod tests {
 
     #[test]
     fn names_that_would_cover_each_other_are_moved_apart() {
-        let dots = [dot("a", 2.0, 0.0), dot("b", 2.0, 0.0), dot("c", 60.0, 0.0)];
+        let dots = [dot("a", 2.0, 0.0), dot("", 2.0, 0.0), dot("b", 2.0, 0.0), dot("c", 60.0, 0.0)];
         let order: Vec<&Dot> = dots.iter().collect();
         let up = Axis::over([0.0].into_iter(), HEIGHT - BOTTOM, TOP);
         let places = spread(&order, &up);
-        assert!(places.windows(2).all(|pair| pair[1] - pair[0] >= LINE), "{places:?}");
+        assert!(places[2] - places[0] >= LINE && places[3] - places[2] >= LINE, "{places:?}");
+        assert_eq!(places[3], places[1], "who has no name needs no room");
+    }
+
+    #[test]
+    fn an_axis_begins_below_the_smallest_value() {
+        let axis = |values: [f64; 2]| Axis::over(values.into_iter(), 0.0, 100.0).ticks();
+        assert_eq!(axis([25.0, 168.0]), [10.0, 100.0]);
+        assert_eq!(axis([0.0, 0.3]), [0.0, 0.01, 0.1]);
+        assert_eq!(Axis::over([10.0, 168.0].into_iter(), 0.0, 100.0).at(10.0), 0.0);
     }
 
     #[test]
@@ -162,6 +176,6 @@ mod tests {
             "{plot}"
         );
         assert!(!plot.contains("<a>") && plot.contains("role=\"img\""), "{plot}");
-        assert!(scatter("t", ["x", "y"], &[]).contains("Nobody"));
+        assert!(scatter("t", ["x", "y"], &[]).contains("Nothing to draw"));
     }
 }
