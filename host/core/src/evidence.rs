@@ -134,6 +134,17 @@ pub enum ProbeFault {
     Malformed,
 }
 
+impl ProbeFault {
+    pub const ALL: [Self; 6] = [
+        Self::TimedOut,
+        Self::Unreachable,
+        Self::ClosedEarly,
+        Self::Overloaded,
+        Self::Denied,
+        Self::Malformed,
+    ];
+}
+
 /// A store of the host could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]

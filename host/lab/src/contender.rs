@@ -8,6 +8,8 @@ use reprieve_runtime::{
     Owners, Policy,
 };
 
+use crate::Scenario;
+
 /// A guest call may take so long before it counts as a failure of the policy. Far
 /// more than in production: a laboratory that is short of CPU must give the same
 /// results as one that is not.
@@ -57,6 +59,19 @@ impl Contender {
         let generation = Generation::new(1, policy, book, &Owners::new())
             .map_err(|source| ContenderRefused::Settings { name: name.to_owned(), source })?;
         Ok(Self { name: name.to_owned(), generation: Arc::new(generation) })
+    }
+
+    /// As it calls itself, with the settings that a scenario has for it, and `over`
+    /// them others.
+    pub fn on(
+        scenario: &Scenario,
+        policy: &Arc<Policy>,
+        over: &Settings,
+    ) -> Result<Self, ContenderRefused> {
+        let name = &policy.description().name;
+        let mut settings = scenario.settings_of(name);
+        settings.extend(over.clone());
+        Self::new(name, Arc::clone(policy), settings)
     }
 
     /// What it is called in results.

@@ -6,6 +6,8 @@
 //! that only debuggers read, and it keeps to the contract in `wit/`: it imports
 //! nothing else, and exports the guard.
 
+use std::{fs, path::Path};
+
 use wit_component::{ComponentEncoder, DecodedWasm};
 
 /// What a core module is compiled for. No WASI: a policy has no ambient authority.
@@ -17,6 +19,13 @@ pub const STACK_SIZE: &str = "stack-size=16384";
 const PACKAGE: &str = "reprieve:policy";
 /// What a policy must export, in any version.
 const GUARD: &str = "reprieve:policy/guard@";
+
+/// Whether a folder, as `rustc --print target-libdir` names it, holds the target's core
+/// library: asked of the compiler, since not every installation is rustup's.
+pub fn has_core(target_libdir: &Path) -> bool {
+    let Ok(entries) = fs::read_dir(target_libdir) else { return false };
+    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libcore-"))
+}
 
 /// Why a module makes no policy.
 #[derive(Debug, thiserror::Error)]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use reprieve_componentize::TARGET;
+use reprieve_componentize::{TARGET, has_core};
 
 use crate::say;
 
@@ -97,15 +97,10 @@ fn rustc() -> OsString {
     env::var_os("RUSTC").unwrap_or_else(|| "rustc".into())
 }
 
-/// Whether the target's core library is installed. Asked of the compiler, since
-/// not every installation is rustup's.
+/// Whether the target's core library is installed.
 fn has_target() -> Result<bool> {
     let folder = output(rustc(), &["--print", "target-libdir", "--target", TARGET])?;
-    let Ok(entries) = fs::read_dir(folder) else {
-        return Ok(false);
-    };
-    let is_core = |name: OsString| name.to_string_lossy().starts_with("libcore-");
-    Ok(entries.flatten().any(|entry| is_core(entry.file_name())))
+    Ok(has_core(Path::new(&folder)))
 }
 
 fn has_debian_sources() -> bool {

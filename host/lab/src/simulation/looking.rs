@@ -1,7 +1,7 @@
 //! What a host can know: its own facts, and probes, so many at once.
 
 use reprieve_core::{
-    evidence::{Answer, Health, Note, ProbeFault, Sighting},
+    evidence::{Answer, Health, Note, ProbeFault, Question, Sighting, Status},
     supervision::MAX_PROBES,
     time::Millis,
 };
@@ -13,17 +13,6 @@ use super::{
     weather::HazeKind,
     witness::{Facts, Shown, Stored},
 };
-use reprieve_core::evidence::{Question, Status};
-
-/// The faults of an ordinary day.
-const FAULTS: [ProbeFault; 6] = [
-    ProbeFault::TimedOut,
-    ProbeFault::Unreachable,
-    ProbeFault::ClosedEarly,
-    ProbeFault::Overloaded,
-    ProbeFault::Denied,
-    ProbeFault::Malformed,
-];
 
 /// What a probe brought home, and of which run.
 type Seen = Result<(Sighting, Option<u64>), ProbeFault>;
@@ -166,7 +155,8 @@ impl Simulation<'_> {
         let share = self.scenario.probes.fail.get();
         if share > 0.0 && self.draw() < share {
             let which = self.draw();
-            return Err(FAULTS[(which * FAULTS.len() as f64) as usize % FAULTS.len()]);
+            return Err(ProbeFault::ALL
+                [(which * ProbeFault::ALL.len() as f64) as usize % ProbeFault::ALL.len()]);
         }
         let (sighting, run) = self.workspaces[w].sighting(self.shows(w), now);
         Ok((Sighting { health: self.health(w, sighting.status), ..sighting }, run))

@@ -2,11 +2,14 @@
 //! errors as one sentence, then what lies beneath it.
 
 use std::{
+    fs,
     io::{self, ErrorKind, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context as _;
 
 /// What was asked for is so.
 pub(crate) const OK: u8 = 0;
@@ -53,6 +56,11 @@ pub(crate) fn print(text: &str) -> Result<(), NotPrinted> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes())?;
     Ok(out.flush()?)
+}
+
+/// Writes a file that was asked for.
+pub(crate) fn write(file: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// Says something beside what was asked for, on standard error.

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use reprieve_core::time::Millis;
+use reprieve_core::{settings::Settings, time::Millis};
 use reprieve_lab::{
     Contender, Lab, Measures, Run, RunOptions, Samples, Scenario, Seed, simulate as play,
 };
@@ -138,9 +138,7 @@ fn contender(lab: &Lab, policy: &Path, scenario: &Scenario) -> anyhow::Result<Co
     let source = PolicySource::named(policy);
     let bytes = source.bytes().map_err(UsageError::of)?;
     let loaded = lab.load(&source.name(), &bytes).map_err(UsageError::of)?;
-    let name = loaded.description().name.clone();
-    let settings = scenario.settings_of(&name);
-    Ok(Contender::new(&name, loaded, settings).map_err(UsageError::of)?)
+    Ok(Contender::on(scenario, &loaded, &Settings::new()).map_err(UsageError::of)?)
 }
 
 fn run_all(args: &SimulateArgs, scenario: &Scenario, by: &Contender) -> anyhow::Result<Sum> {

@@ -264,7 +264,7 @@ impl Tally {
                 self.drops.with_label_values(&[cause, why]);
             }
         }
-        for fault in FAULTS.map(fault_name) {
+        for fault in ProbeFault::ALL.map(fault_name) {
             self.probe_faults.with_label_values(&[fault]);
         }
         for failure in ["not-ours", "timed-out", "refused"] {
@@ -371,15 +371,6 @@ const CAUSES: [RestartCause; 5] = [
     RestartCause::SettingsChanged,
     RestartCause::Wake,
     RestartCause::Dependency,
-];
-
-const FAULTS: [ProbeFault; 6] = [
-    ProbeFault::TimedOut,
-    ProbeFault::Unreachable,
-    ProbeFault::ClosedEarly,
-    ProbeFault::Overloaded,
-    ProbeFault::Denied,
-    ProbeFault::Malformed,
 ];
 
 /// The counts of one family, by these of its labels.

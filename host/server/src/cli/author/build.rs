@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use reprieve_componentize::{STACK_SIZE, TARGET, componentize};
+use reprieve_componentize::{STACK_SIZE, TARGET, componentize, has_core};
 use reprieve_core::ids::Digest;
 use serde_json::{Value, json};
 
@@ -100,14 +100,9 @@ fn is_equipped(project: &Project) -> Result<(), UsageError> {
         UsageError(said.to_owned(), Some(error.into()))
     })?;
     let folder = String::from_utf8_lossy(&answer.stdout).trim().to_owned();
-    let has_core = || {
-        let entries = fs::read_dir(&folder).ok()?;
-        let is_core = |name: std::ffi::OsString| name.to_string_lossy().starts_with("libcore-");
-        Some(entries.flatten().any(|entry| is_core(entry.file_name())))
-    };
-    match has_core() {
-        Some(true) => Ok(()),
-        Some(false) | None => {
+    match has_core(Path::new(&folder)) {
+        true => Ok(()),
+        false => {
             let compiler = String::from_utf8_lossy(&answer.stderr).trim().to_owned();
             let because = (!compiler.is_empty()).then(|| anyhow::Error::msg(compiler));
             let said = format!(

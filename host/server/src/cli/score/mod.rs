@@ -7,13 +7,8 @@ mod columns;
 mod page;
 mod runs;
 
-use std::{
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fmt::Write as _, path::PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use reprieve_lab::score::Scoreboard;
 
@@ -92,10 +87,10 @@ pub(crate) fn score(args: &ScoreArgs) -> anyhow::Result<u8> {
         jobs: args.jobs,
     })?;
     if let Some(file) = &args.html {
-        write(file, &page::page(&board, &scenarios))?;
+        output::write(file, &page::page(&board, &scenarios))?;
     }
     if let Some(file) = &args.markdown {
-        write(file, &markdown(&board, &scenarios, args))?;
+        output::write(file, &markdown(&board, &scenarios, args))?;
     }
     let text =
         if args.json { format!("{:#}\n", serde_json::to_value(&board)?) } else { prose(&board) };
@@ -113,10 +108,6 @@ pub(crate) fn score(args: &ScoreArgs) -> anyhow::Result<u8> {
         code = output::NO;
     }
     Ok(code)
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn prose(board: &Scoreboard) -> String {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, ops::Range, path::PathBuf, sync::Arc};
 
+use reprieve_core::settings::Settings;
 use reprieve_lab::{
     Contender, Lab, Run, RunOptions, Scenario, Seed,
     score::{Score, Scoreboard},
@@ -92,9 +93,7 @@ impl<'a> Bench<'a> {
         let key = (piece.policy, piece.scenario);
         if !self.contenders.contains_key(&key) {
             let policy = &self.policies[piece.policy];
-            let name = policy.description().name.clone();
-            let settings = scenario.settings_of(&name);
-            let made = Contender::new(&name, Arc::clone(policy), settings);
+            let made = Contender::on(scenario, policy, &Settings::new());
             self.contenders.insert(key, made.map_err(UsageError::of)?);
         }
         let contender = &self.contenders[&key];

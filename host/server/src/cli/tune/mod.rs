@@ -6,13 +6,7 @@
 mod journal;
 mod page;
 
-use std::{
-    collections::HashMap,
-    fmt::Write as _,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::HashMap, fmt::Write as _, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -127,10 +121,10 @@ pub(crate) fn tune(args: &TuneArgs) -> anyhow::Result<u8> {
     let search = searched(search, &trial, journal.as_ref(), args.jobs)?;
     let found = Found::of(&search, &trial, args)?;
     if let Some(file) = &args.out {
-        write(file, &found.file(&scenario))?;
+        output::write(file, &found.file(&scenario))?;
     }
     if let Some(file) = &args.html {
-        write(file, &page::page(&scenario, &search, &found))?;
+        output::write(file, &page::page(&scenario, &search, &found))?;
     }
     let text = match args.json {
         true => format!("{:#}\n", found.to_json(&scenario)),
@@ -213,10 +207,7 @@ impl Trial<'_> {
     ) -> Result<&'b Contender, UsageError> {
         let key = reprieve_core::settings::digest(tried);
         if !bench.contenders.contains_key(&key) {
-            let name = bench.policy.description().name.clone();
-            let mut settings = self.scenario.settings_of(&name);
-            settings.extend(tried.clone());
-            let made = Contender::new(&name, Arc::clone(&bench.policy), settings);
+            let made = Contender::on(self.scenario, &bench.policy, tried);
             bench.contenders.insert(key, made.map_err(UsageError::of)?);
         }
         Ok(&bench.contenders[&key])
@@ -382,8 +373,4 @@ pub(super) fn shown(settings: &Settings) -> String {
         other => format!("{key}={other}"),
     };
     settings.iter().map(one).collect::<Vec<_>>().join(" ")
-}
-
-fn write(file: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
 }
