@@ -174,14 +174,15 @@ fn bands<'a>(
     for (nth, (from, until, told)) in named.iter().copied().enumerate() {
         let next = named.get(nth + 1).map_or(100.0, |(next, ..)| *next);
         let short = told.split(": ").next().unwrap_or_default();
-        let places = [told, short].into_iter().flat_map(|word| {
+        let places = |word| {
             let before = (word, from, "word figure", from - taken);
             [(word, from, "word", until - from), (word, until, "word", next - until), before]
-        });
+        };
         let needed = |word: &str| LETTER * word.chars().count() as f64;
-        let mut fitting = places.filter(|(word, .., room)| *room >= needed(word));
+        let mut places = [told, short].into_iter().flat_map(places);
+        let fitting = places.find(|(word, .., room)| *room >= needed(word));
         taken = until;
-        if let Some((word, at, class, _)) = fitting.next() {
+        if let Some((word, at, class, _)) = fitting {
             let (word, y, dx) = (escaped(word), y + 12.0, if class == "word" { 4 } else { -4 });
             if at >= until {
                 taken = until + needed(told);
