@@ -91,6 +91,13 @@ struct Sum {
 
 pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<u8> {
     let scenario = read(&args.scenario).map_err(UsageError::of)?;
+    if let Some((from, _)) = args.between
+        && from >= scenario.lasts
+    {
+        let Scenario { name, lasts, .. } = &scenario;
+        let said = format!("--between begins at {from}, when {name} has ended: it lasts {lasts}");
+        return Err(UsageError(said, None).into());
+    }
     let lab = Lab::new().map_err(UsageError::of)?;
     let (mut sums, mut timelines) = (Vec::new(), Vec::new());
     for policy in &args.policies {

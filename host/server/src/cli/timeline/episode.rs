@@ -62,8 +62,11 @@ pub(super) fn episodes(timeline: &Timeline) -> (Vec<Episode>, usize) {
         Some(between) => vec![between],
         None => windows(timeline),
     };
-    let mut found: Vec<Episode> =
-        windows.into_iter().map(|window| Episode::within(timeline, window)).collect();
+    let mut found: Vec<Episode> = windows
+        .into_iter()
+        .map(|window| Episode::within(timeline, window))
+        .filter(|episode| !episode.lanes.is_empty())
+        .collect();
     let count = found.len();
     // The same weight: the first.
     found.sort_by_key(|episode| std::cmp::Reverse(episode.weight));

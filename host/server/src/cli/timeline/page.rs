@@ -71,8 +71,8 @@ fn section(timeline: &Timeline, remedy: &str, number: &mut usize) -> String {
     if left_out > 0 {
         let _ = write!(
             text,
-            "<p class=\"other\">{left_out} more episodes are not drawn, in which less happened: a \
-             page has {MAX_EPISODES}. {remedy}</p>"
+            "<p class=\"other\">Episodes in which less happened are not drawn: {left_out}. A page \
+             has {MAX_EPISODES}. {remedy}</p>"
         );
     }
     if let Some((from, count)) = timeline.left_out {
