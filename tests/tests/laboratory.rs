@@ -283,7 +283,10 @@ async fn a_wrong_question_is_told_what_is_wrong_with_it() {
         ("tune --on fleet.toml --param settle=10s..5", &["different units"]),
         ("tune --on fleet.toml --param settle=10s..2min/1", &["2 to 100 values are taken"]),
         ("tune --on fleet.toml --param setle=10s..2min", &["setle"]),
-        ("tune --on fleet.toml --param settle=10s..2h", &["settle: \"7200s\" is out of range; allowed is 0s to 1h"]),
+        (
+            "tune --on fleet.toml --param settle=10s..2h",
+            &["settle: \"7200s\" is out of range; allowed is 0s to 1h"],
+        ),
         (&format!("{settle} --false-restart=-1"), &["is no price"]),
         (&format!("{settle} --journal other.jsonl"), &["of another scenario, policy or version"]),
         (&format!("{settle} --policy project"), &["mine.wasm is not there"]),

@@ -45,22 +45,31 @@ const STEPS: [u64; 26] = [
 
 /// From left to right.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Axis {
-    pub(super) from: UnixMillis,
-    pub(super) until: UnixMillis,
-    pub(super) zero: Zero,
+pub(in crate::cli) struct Axis {
+    pub(in crate::cli) from: UnixMillis,
+    pub(in crate::cli) until: UnixMillis,
+    pub(in crate::cli) zero: Zero,
 }
 
 impl Axis {
     /// Where a moment lies, in percent of the width.
-    pub(super) fn at(&self, moment: UnixMillis) -> f64 {
+    pub(in crate::cli) fn at(&self, moment: UnixMillis) -> f64 {
         let whole = self.from.age(self.until).0.max(1) as f64;
         let part = self.from.age(moment).0 as f64 / whole;
         EDGE + (100.0 - 2.0 * EDGE) * part.clamp(0.0, 1.0)
     }
 
+    /// The class of what is written at such a place, so that it is not cut off.
+    pub(in crate::cli) const fn anchor(percent: f64) -> &'static str {
+        match percent {
+            percent if percent < 10.0 => "first",
+            percent if percent > 90.0 => "figure",
+            _ => "middle",
+        }
+    }
+
     /// Round moments within, with what is written there.
-    pub(super) fn ticks(&self) -> Vec<(UnixMillis, String)> {
+    pub(in crate::cli) fn ticks(&self) -> Vec<(UnixMillis, String)> {
         let length = self.from.age(self.until).0;
         let fits = |step: &&u64| length / **step < MAX_TICKS;
         let step = *STEPS.iter().find(fits).unwrap_or(&STEPS[STEPS.len() - 1]);
@@ -92,7 +101,7 @@ impl Axis {
     }
 
     /// A moment as it is told in a list.
-    pub(super) fn told(&self, at: UnixMillis) -> String {
+    pub(in crate::cli) fn told(&self, at: UnixMillis) -> String {
         match self.zero {
             Zero::Since(zero) => since(zero.age(at), true),
             Zero::Epoch => facts::date(at).trim_end_matches(" UTC").to_owned(),

@@ -69,16 +69,12 @@ fn ticks(axis: &Axis, bottom: f64) -> String {
     let mut drawn = String::new();
     for (moment, label) in axis.ticks() {
         let x = axis.at(moment);
-        let anchor = match x {
-            x if x < 10.0 => " class=\"first\"",
-            x if x > 90.0 => " class=\"figure\"",
-            _ => " class=\"middle\"",
-        };
+        let anchor = Axis::anchor(x);
         let _ = write!(
             drawn,
             "<line class=\"grid\" x1=\"{x:.2}%\" x2=\"{x:.2}%\" y1=\"{AXIS}\" y2=\"{bottom}\"/>\
-             <text{anchor} x=\"{x:.2}%\" y=\"14\">{label}</text>\
-             <text{anchor} x=\"{x:.2}%\" y=\"{below}\">{label}</text>",
+             <text class=\"{anchor}\" x=\"{x:.2}%\" y=\"14\">{label}</text>\
+             <text class=\"{anchor}\" x=\"{x:.2}%\" y=\"{below}\">{label}</text>",
             below = bottom + 16.0
         );
     }

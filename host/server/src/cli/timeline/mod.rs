@@ -17,6 +17,7 @@ mod tests;
 use reprieve_core::time::UnixMillis;
 
 pub(super) use self::{
+    axis::Axis,
     gather::Timeline,
     page::{About, page},
 };
