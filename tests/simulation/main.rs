@@ -8,6 +8,7 @@
 
 mod breaking;
 mod folder;
+mod importing;
 mod laws;
 mod replaying;
 mod stories;

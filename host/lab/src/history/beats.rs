@@ -245,7 +245,8 @@ impl Begun {
             Some(before) if number > before => {
                 let lost = number - before - 1;
                 if lost > MOST_LOST {
-                    let detail = format!("jumps from {before} to {number}; is it a number of beats?");
+                    let detail =
+                        format!("jumps from {before} to {number}; is it a number of beats?");
                     return Err(row.problem(column, detail));
                 }
                 self.sender.lost += lost;

@@ -78,7 +78,8 @@ pub(super) fn ground(
                 let sender = beats.map(|beats| &beats.senders[*place]);
                 let (event, birth) = of_workspace(outage, *place, sender, end);
                 explained.extend(birth.map(|birth| (*place, birth)));
-                if let Some(sender) = sender.filter(|_| matches!(event.what, What::Crash | What::Hang))
+                if let Some(sender) =
+                    sender.filter(|_| matches!(event.what, What::Crash | What::Hang))
                 {
                     ground.gaps[*place].extend(gaps(sender, event.at, outage.ended.unwrap_or(end)));
                 }
@@ -206,7 +207,9 @@ fn what(status_code: Option<u16>, fate: Fate) -> (What, &'static str) {
     };
     let waits = matches!(status_code, Some(408 | 504));
     match fate {
-        Fate::Ended(_) if waits => (What::Hang, "its count begins anew afterwards: it was restarted"),
+        Fate::Ended(_) if waits => {
+            (What::Hang, "its count begins anew afterwards: it was restarted")
+        }
         Fate::Ended(_) => (What::Crash, "its count begins anew afterwards: this run ended"),
         Fate::WentOn => (What::Slow, "it beat all the while: it did not answer, and was not down"),
         _ if !is_silent => (What::Slow, "it answered that it could not"),
@@ -218,7 +221,7 @@ fn what(status_code: Option<u16>, fate: Fate) -> (What, &'static str) {
 
 /// The beats after which there is a gap between `at` and `until`.
 fn gaps(sender: &Sender, at: Millis, until: Millis) -> Vec<usize> {
-    let first = sender.first_from(at).saturating_sub(1);
+    let first = sender.first_from(Millis(at.0 + 1)).saturating_sub(1);
     let last = sender.first_from(until).min(sender.beats.len());
     (first..last).collect()
 }

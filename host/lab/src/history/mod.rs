@@ -17,10 +17,6 @@ mod problem;
 mod table;
 mod time;
 
-pub(crate) use self::{
-    beats::{RecordedBeat, Sender},
-    probes::RecordedProbe,
-};
 pub use self::{
     beats::{BeatTrace, MAX_BEATS, MAX_SENDERS},
     draft::{Draft, History, HistoryRefused, ProbesTold, SenderTold, Understood},
@@ -28,4 +24,8 @@ pub use self::{
     probes::{MAX_PROBES, ProbeTrace},
     problem::{MAX_PROBLEMS, Problem, Refused},
     time::TimeUnit,
+};
+pub(crate) use self::{
+    beats::{RecordedBeat, Sender},
+    probes::RecordedProbe,
 };

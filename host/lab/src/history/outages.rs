@@ -146,8 +146,9 @@ impl Report {
             Problem::new(number, "line", format!("is no JSON object: {said}"))
         })?;
         let problem = |field: &str, detail: String| Problem::new(number, field, detail);
-        let (field, said, value) = timed(&fields, "time")
-            .ok_or_else(|| problem("time", "is missing, as time, time_ms, time_s or time_us".into()))?;
+        let (field, said, value) = timed(&fields, "time").ok_or_else(|| {
+            problem("time", "is missing, as time, time_ms, time_s or time_us".into())
+        })?;
         let at = match (said.or(unit), value) {
             (None | Some(TimeUnit::Rfc3339), Value::String(text)) => TimeUnit::Rfc3339.point(text),
             (None, _) => Err(format!(

@@ -133,7 +133,10 @@ impl Row<'_> {
     pub(super) fn count(&self, column: &Column) -> Result<u64, Problem> {
         let text = self.text(column)?;
         text.parse().map_err(|_| {
-            self.problem(column, format!("{} is no number from 0 on without a fraction", shown(text)))
+            self.problem(
+                column,
+                format!("{} is no number from 0 on without a fraction", shown(text)),
+            )
         })
     }
 

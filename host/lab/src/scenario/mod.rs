@@ -316,7 +316,8 @@ impl RawGroup {
                 return Err(place.refused(check, "workspaces.health_check", detail));
             }
         }
-        let beats = self.beats.map(|beats| RawBeats::check(beats, place, lasts, open)).transpose()?;
+        let beats =
+            self.beats.map(|beats| RawBeats::check(beats, place, lasts, open)).transpose()?;
         Ok(Group {
             count,
             tenant: self.tenant.into_inner(),

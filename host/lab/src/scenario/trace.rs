@@ -94,7 +94,9 @@ impl RawBeats {
                 }
                 Ok(Beats::Recorded(Arc::new(played)))
             }
-            (Some(_), _) => refused("a `trace` says all of it: nothing stands beside it".to_owned()),
+            (Some(_), _) => {
+                refused("a `trace` says all of it: nothing stands beside it".to_owned())
+            }
             (None, Some(every)) => {
                 let (every, jitter) = (*every, jitter.unwrap_or_default());
                 if every.0 < SHORTEST_INTERVAL || jitter > every {

@@ -194,7 +194,12 @@ impl Running {
         self.chance.stream(ROUTE).below(at.0, hosts as u64) as usize
     }
 
-    fn arrival(&self, nth: u64, pulse: &Pulse<'_>, weather: &Weather) -> Result<UnixMillis, Unsent> {
+    fn arrival(
+        &self,
+        nth: u64,
+        pulse: &Pulse<'_>,
+        weather: &Weather,
+    ) -> Result<UnixMillis, Unsent> {
         let (sent, way) = pulse.sent(nth).ok_or(Unsent::Lost)?;
         let stopped = [self.end.map(|end| end.at), self.hung].into_iter().flatten().min();
         if stopped.is_some_and(|stopped| sent >= stopped) {
