@@ -168,6 +168,24 @@ fn whoever_is_restarted_sooner_than_it_was_beats_again() {
     assert!(run.violations.is_empty(), "{:?}", run.violations);
 }
 
+/// Nobody calls it: only its silence tells, and its watch begins with its first beat.
+#[test]
+fn whoever_beats_from_a_file_and_falls_silent_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows = (1..360).map(|nth| format!("{0},{0}\n", nth * 10));
+    let text = format!("send_s,receive_s\n{}", rows.collect::<String>());
+    fs::write(folder.path().join("beats.csv"), text).unwrap();
+    let file = folder.path().join("s.toml");
+    let scenario = "name = \"s\"\nabout = \"\"\nlasts = \"1h\"\n[[workspaces]]\ncount = 2\n\
+        beats = { trace = \"beats.csv\" }\n[[event]]\nwhat = \"hang\"\nat = \"30min\"\n\
+        who = \"ws-2\"\n";
+    fs::write(&file, scenario).unwrap();
+    let by = contender("default", Settings::new());
+    let run = simulate(&read(&file), &by, RunOptions::seeded(Seed(1)), &mut |_| {});
+    let measures = &run.measures;
+    assert_eq!((measures.undetected, measures.restarts, measures.false_restarts), (0, 1, 0));
+}
+
 /// What an import says of a file in which something is wrong. Nothing is written.
 fn refused(flag: &str, text: &str, more: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
