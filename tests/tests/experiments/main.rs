@@ -12,6 +12,7 @@ mod requests;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use reprieve_core::{
+    decision::Finding,
     evidence::ProbeFault,
     experiment::{Arm, ArmCounts, Experiment, Guardrail},
     ids::{Digest, ExperimentName, WorkspaceId},
@@ -27,7 +28,7 @@ use reprieve_server::{
 };
 use reprieve_tests::{Stage, StageOptions, policies_in, ws};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 const FLEET: u32 = 16;
 const UNRULY: &[u8] = include_bytes!("../../../policies/unruly.wasm");
@@ -42,7 +43,8 @@ struct Laboratory {
     experiments: Experiments,
     trusting: Digest,
     _state: tempfile::TempDir,
-    _stop: tokio_util::sync::DropGuard,
+    /// Dropped, nobody looks after experiments any more.
+    stop: DropGuard,
 }
 
 fn somebody() -> Actor {
@@ -88,7 +90,7 @@ impl Laboratory {
             experiments,
             trusting: loaded.component,
             _state: state,
-            _stop: stop.drop_guard(),
+            stop: stop.drop_guard(),
         }
     }
 
@@ -231,6 +233,32 @@ async fn a_canary_that_kills_is_aborted_and_harms_nobody_outside_its_share() {
     assert!(alerts.iter().any(|alert| alert.code == ABORTED), "{alerts:?}");
     let again = lab.experiments.promote(&name, &somebody()).await;
     assert!(matches!(again, Err(ExperimentFailure::NotRunning { .. })), "{again:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn from_the_event_on_that_breaks_a_guardrail_the_control_judges_for_everybody() {
+    let mut lab = Laboratory::open().await;
+    let guardrails = json!({"error_bound": 0.5, "min_events": 1, "min_judgements": 1});
+    let more = json!({"mode": "canary", "share_bp": 5_000, "guardrails": guardrails});
+    let name = lab.start("canary", more).await;
+    let experiment = lab.standing(&name).record.experiment;
+    // Whoever ends experiments comes no more.
+    lab.stop = CancellationToken::new().drop_guard();
+    lab.stage.pass(LOOK_EVERY).await;
+    lab.stage.runtime.stall(ProbeFault::ClosedEarly);
+    let mut in_share: Vec<u32> =
+        (1..=FLEET).filter(|n| experiment.arm(&ws(*n)) == Arm::Candidate).collect();
+    while lab.standing(&name).page.breach.is_none() {
+        let number = in_share.pop().expect("the guardrail breaks before all are ruled dead");
+        let finding = lab.stage.fail(number, ForwardFailure::ClosedEarly).await;
+        assert!(matches!(finding, Finding::Restarting { .. }), "it bites: {finding:?}");
+    }
+    assert_eq!(lab.standing(&name).record.state, State::Running, "nobody ended it");
+    assert!(!in_share.is_empty(), "somebody is left");
+    for number in in_share {
+        let finding = lab.stage.fail(number, ForwardFailure::ClosedEarly).await;
+        assert!(matches!(finding, Finding::Alive | Finding::Busy { .. }), "{finding:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,19 +2,24 @@
 //! own, from the evidence of the decision that was made.
 //!
 //! It may not slow down who acts. So orders wait in a queue that is never waited
-//! for, and the thread takes a tenth of a core at most, after everybody else; what that
-//! is too little for is dropped and counted. What it found is written to the book by
-//! another thread: one that comes last must not hold a lock that who acts waits for.
+//! for, and the thread runs when a core has nothing else to do: whatever wakes up takes
+//! the core from it at once. It takes a tenth of a core at most; what that is too little
+//! for is dropped and counted. It looks for orders after a while instead of being
+//! woken for each, and what it found is written to the book by another thread: one that
+//! comes last must not hold a lock that who acts waits for.
 
 use std::{
     io,
     sync::{
         Arc, OnceLock, Weak,
-        mpsc::{Receiver, SyncSender, sync_channel},
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
     },
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
+use cpu_time::ThreadTime;
 use parking_lot::{Condvar, Mutex};
 use reprieve_core::{
     decision::Outcome,
@@ -29,9 +34,9 @@ use reprieve_runtime::{Blame, Generation, Who, judge_beside};
 
 use super::observer::{Book, Judged, Observer};
 
-/// The priority of who judges: after everybody else.
-#[cfg(target_os = "linux")]
-const LAST: i32 = 19;
+/// From the first order after a quiet time until the thread takes them up: who acts
+/// pays for one waking, and is mostly done with what made it act.
+const GATHERING: Duration = Duration::from_millis(10);
 /// Orders that wait for their judgement, and as many for being written down. At some
 /// 2 kB each, 4 MB.
 const MAX_WAITING: usize = 1_024;
@@ -61,8 +66,23 @@ pub(super) struct Order {
 /// Its threads, begun with the first order. They end with the host.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
-    orders: OnceLock<Option<SyncSender<Order>>>,
+    inbox: OnceLock<Option<Inbox>>,
     under_way: Arc<UnderWay>,
+}
+
+/// Where orders are put. Dropped in this order: the thread is woken to find that there
+/// will be no more.
+#[derive(Debug)]
+struct Inbox {
+    orders: SyncSender<Order>,
+    bell: Bell,
+}
+
+/// Wakes who judges, once for all orders until it looks.
+#[derive(Debug)]
+struct Bell {
+    rung: Arc<AtomicBool>,
+    worker: Thread,
 }
 
 /// Orders that were taken on and are not done.
@@ -75,36 +95,55 @@ struct UnderWay {
 impl Beside {
     /// Whether it is taken on.
     pub(super) fn put(&self, order: Order) -> bool {
-        let orders = self.orders.get_or_init(|| match self.begin() {
-            Ok(orders) => Some(orders),
+        let inbox = self.inbox.get_or_init(|| match self.begin() {
+            Ok(inbox) => Some(inbox),
             Err(error) => {
                 tracing::error!(%error, "no thread for experiments: nothing is judged beside");
                 None
             }
         });
-        let Some(orders) = orders else { return false };
+        let Some(Inbox { orders, bell }) = inbox else { return false };
         *self.under_way.count.lock() += 1;
         let taken = orders.try_send(order).is_ok();
-        if !taken {
+        if taken {
+            bell.ring();
+        } else {
             self.under_way.ends();
         }
         taken
     }
 
-    fn begin(&self) -> io::Result<SyncSender<Order>> {
+    fn begin(&self) -> io::Result<Inbox> {
         let (orders, received) = sync_channel(MAX_WAITING);
         let (done, judged) = sync_channel(MAX_WAITING);
+        let rung = Arc::<AtomicBool>::default();
+        let heard = Arc::clone(&rung);
         let under_way = Arc::clone(&self.under_way);
-        let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+        let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         thread("experiments-book").spawn(move || write_down(&judged, &under_way))?;
-        thread("experiments").spawn(move || work(&received, &done))?;
-        Ok(orders)
+        let worker = thread("experiments").spawn(move || work(&received, &heard, &done))?;
+        let bell = Bell { rung, worker: worker.thread().clone() };
+        Ok(Inbox { orders, bell })
     }
 
     /// Blocks until everything that was taken on is done.
     pub(super) fn wait(&self) {
         let mut count = self.under_way.count.lock();
         self.under_way.fewer.wait_while(&mut count, |count| *count > 0);
+    }
+}
+
+impl Bell {
+    fn ring(&self) {
+        if !self.rung.swap(true, Ordering::AcqRel) {
+            self.worker.unpark();
+        }
+    }
+}
+
+impl Drop for Bell {
+    fn drop(&mut self) {
+        self.ring();
     }
 }
 
@@ -118,20 +157,47 @@ impl UnderWay {
 /// What came of an order. None: there was no time for it.
 type Done = (Order, Option<Option<Judged>>);
 
-fn work(orders: &Receiver<Order>, done: &SyncSender<Done>) {
-    // Only what nobody else wants of a core. On Linux 0 is this thread alone.
-    #[cfg(target_os = "linux")]
-    let _ = rustix::process::setpriority_process(None, LAST);
+fn work(orders: &Receiver<Order>, rung: &AtomicBool, done: &SyncSender<Done>) {
+    comes_last();
     let mut budget = Budget::new(Instant::now());
-    while let Ok(order) = orders.recv() {
-        let judged = budget.has_some(Instant::now()).then(|| {
-            let began = Instant::now();
-            let judged = judge(&order);
-            budget.took(began.elapsed());
-            judged
-        });
-        if done.send((order, judged)).is_err() {
-            return;
+    loop {
+        while !rung.swap(false, Ordering::AcqRel) {
+            thread::park();
+        }
+        thread::sleep(GATHERING);
+        loop {
+            let order = match orders.try_recv() {
+                Ok(order) => order,
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => return,
+            };
+            let judged = budget.has_some(Instant::now()).then(|| {
+                let began = ThreadTime::now();
+                let judged = judge(&order);
+                budget.took(began.elapsed());
+                judged
+            });
+            if done.send((order, judged)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// From now on this thread gets only what nobody else wants of a core.
+fn comes_last() {
+    #[cfg(target_os = "linux")]
+    {
+        use thread_priority::{
+            NormalThreadSchedulePolicy::Idle, ThreadPriority, ThreadSchedulePolicy::Normal,
+            set_thread_priority_and_policy, thread_native_id,
+        };
+        // A nice value would not do: the scheduler lets who runs run on for up to a
+        // slice of some milliseconds.
+        if let Err(error) =
+            set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, Normal(Idle))
+        {
+            tracing::warn!(?error, "experiments judge at everybody's priority");
         }
     }
 }

@@ -230,7 +230,7 @@ impl Observer {
         };
         let [is_dead, is_alive] =
             [Verdict::Dead, Verdict::Alive].map(|is| decision.outcome.verdict() == is);
-        let recovered = self.noted(tried, decision, is_dead, is_alive);
+        let (recovered, attempt_beside) = self.noted(tried, decision, is_dead, is_alive);
         book.write(&self.breached, |page| {
             let tally = &mut page.tally;
             tally.judged(by, failed);
@@ -252,30 +252,35 @@ impl Observer {
             }
         });
         if let Some(other) = &tried.other {
-            self.judge_beside(&book, tried.acts, other, decision, witness);
+            self.judge_beside(&book, tried.acts, other, attempt_beside, decision, witness);
         }
     }
 
     /// Keeps in mind who takes part. Returns how long a recovery took that this
-    /// decision ends.
+    /// decision ends, and which of its looks this is for the arm that does not act.
     fn noted(
         &self,
         tried: &Tried,
         decision: &Decision,
         is_dead: bool,
         is_alive: bool,
-    ) -> Option<Millis> {
+    ) -> (Option<Millis>, Attempt) {
+        let (life, now) = (decision.life, decision.at);
         let mut members = self.members.lock();
-        let member = members.entry(decision.workspace.clone()).or_insert_with(|| Member {
-            experiment: tried.experiment.name.clone(),
-            acts: tried.acts,
-            dead: None,
-            chain: None,
-        });
-        if is_dead && member.dead.is_none_or(|(life, _)| life != decision.life) {
-            member.dead = Some((decision.life, decision.at));
+        let member = match members.get_mut(&decision.workspace) {
+            Some(member) => member,
+            None => members.entry(decision.workspace.clone()).or_insert(Member {
+                experiment: tried.experiment.name.clone(),
+                acts: tried.acts,
+                dead: None,
+                chain: None,
+            }),
+        };
+        if is_dead && member.dead.is_none_or(|(dead, _)| dead != life) {
+            member.dead = Some((life, now));
         }
-        if is_alive { member.recovers(decision.life, decision.at) } else { None }
+        let recovered = if is_alive { member.recovers(life, now) } else { None };
+        (recovered, member.look_beside(now))
     }
 
     fn judge_beside(
@@ -283,11 +288,11 @@ impl Observer {
         book: &Arc<Book>,
         acts: Arm,
         other: &Arc<Generation>,
+        attempt: Attempt,
         decision: &Decision,
         witness: &Arc<dyn Witness>,
     ) {
         let Call::Judge { trigger, .. } = decision.call else { return };
-        let attempt = self.look_beside(&decision.workspace, decision.at);
         let order = Order {
             observer: Arc::downgrade(self),
             book: Arc::clone(book),
@@ -305,15 +310,6 @@ impl Observer {
         if !self.beside.put(order) {
             self.dropped(book);
         }
-    }
-
-    /// Which of its looks the next one is for the arm that does not act.
-    fn look_beside(&self, workspace: &WorkspaceId, now: UnixMillis) -> Attempt {
-        let members = self.members.lock();
-        let chain = members.get(workspace).and_then(|member| member.chain);
-        let chain = chain.filter(|chain| chain.newest.age(now) <= CHAIN_ENDS_AFTER);
-        let (number, first) = chain.map_or((0, now), |chain| (chain.looks, chain.first));
-        Attempt { number, since_first: first.age(now) }
     }
 
     pub(super) fn dropped(&self, book: &Book) {
@@ -438,6 +434,13 @@ impl Observer {
 }
 
 impl Member {
+    /// Which of its looks the next one is for the arm that does not act.
+    fn look_beside(&self, now: UnixMillis) -> Attempt {
+        let chain = self.chain.filter(|chain| chain.newest.age(now) <= CHAIN_ENDS_AFTER);
+        let (number, first) = chain.map_or((0, now), |chain| (chain.looks, chain.first));
+        Attempt { number, since_first: first.age(now) }
+    }
+
     /// A life after the one that was ruled dead is alive.
     fn recovers(&mut self, life: LifeId, now: UnixMillis) -> Option<Millis> {
         let (_, at) = self.dead.take_if(|(dead, _)| *dead < life)?;
