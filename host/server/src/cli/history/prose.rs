@@ -22,24 +22,7 @@ pub(super) fn understood(history: &Understood) -> String {
         history.begins,
         history.lasts
     );
-    let workspaces = &history.workspaces;
-    if !workspaces.is_empty() {
-        let beats: usize = workspaces.iter().map(|sender| sender.beats).sum();
-        let lost: u64 = workspaces.iter().map(|sender| sender.lost).sum();
-        let _ = writeln!(
-            text,
-            "{beats} beats of {} {}, and {lost} that were lost",
-            workspaces.len(),
-            if workspaces.len() == 1 { "workspace" } else { "workspaces" }
-        );
-        let rows: Vec<_> = workspaces.iter().take(MAX_SHOWN).map(row).collect();
-        let headings =
-            ["WORKSPACE", "BEATS", "LOST", "EVERY", "DELAY P50", "P99", "LONGEST SILENCE", "RUNS"];
-        text += &table::print(headings, &rows, |_, _| None);
-        if workspaces.len() > MAX_SHOWN {
-            let _ = writeln!(text, "and {} more workspaces", workspaces.len() - MAX_SHOWN);
-        }
-    }
+    text += &beats(&history.workspaces);
     if let Some(probes) = &history.probes {
         let _ = writeln!(
             text,
@@ -70,24 +53,45 @@ pub(super) fn understood(history: &Understood) -> String {
             history.filled
         );
     }
-    let silent = workspaces.iter().filter_map(|sender| Some((sender, sender.silent_at_end?)));
-    for (sender, silence) in silent.take(MAX_NAMED) {
-        let _ = writeln!(
-            text,
-            "{} {} is silent for {silence} at the end; if it was down, add that to the outages",
-            output::styled(CAREFUL, "note:"),
-            output::plain(&sender.name)
-        );
+    text + &notes(history)
+}
+
+fn beats(workspaces: &[SenderTold]) -> String {
+    if workspaces.is_empty() {
+        return String::new();
     }
-    for column in history.ignored.iter().take(MAX_NAMED) {
-        let _ = writeln!(
-            text,
-            "{} the column {:?} means nothing here",
-            output::styled(CAREFUL, "note:"),
-            output::plain(column)
-        );
+    let beats: usize = workspaces.iter().map(|sender| sender.beats).sum();
+    let lost: u64 = workspaces.iter().map(|sender| sender.lost).sum();
+    let mut text = format!(
+        "{beats} beats of {} {}, and {lost} that were lost\n",
+        workspaces.len(),
+        if workspaces.len() == 1 { "workspace" } else { "workspaces" }
+    );
+    let rows: Vec<_> = workspaces.iter().take(MAX_SHOWN).map(row).collect();
+    let headings =
+        ["WORKSPACE", "BEATS", "LOST", "EVERY", "DELAY P50", "P99", "LONGEST SILENCE", "RUNS"];
+    text += &table::print(headings, &rows, |_, _| None);
+    if workspaces.len() > MAX_SHOWN {
+        let _ = writeln!(text, "and {} more workspaces", workspaces.len() - MAX_SHOWN);
     }
     text
+}
+
+/// What is worth a second look.
+fn notes(history: &Understood) -> String {
+    let silent = history.workspaces.iter().filter_map(|sender| {
+        let silence = sender.silent_at_end?;
+        let name = output::plain(&sender.name);
+        Some(format!(
+            "{name} is silent for {silence} at the end; if it was down, add that to the outages"
+        ))
+    });
+    let ignored = history
+        .ignored
+        .iter()
+        .map(|column| format!("the column \"{}\" means nothing here", output::plain(column)));
+    let notes = silent.take(MAX_NAMED).chain(ignored.take(MAX_NAMED));
+    notes.map(|note| format!("{} {note}\n", output::styled(CAREFUL, "note:"))).collect()
 }
 
 fn row(sender: &SenderTold) -> [String; 8] {
