@@ -55,7 +55,7 @@ pub use self::{
 use crate::{Chance, Contender, Scenario, Seed};
 
 /// When a run begins, on the clock of its hosts.
-pub(crate) const START: UnixMillis = UnixMillis(1_000_000_000_000);
+pub const START: UnixMillis = UnixMillis(1_000_000_000_000);
 
 /// How a scenario is run.
 #[derive(Clone, Copy, Debug)]
