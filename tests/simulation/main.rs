@@ -9,6 +9,7 @@
 mod alike;
 mod breaking;
 mod folder;
+mod importing;
 mod laws;
 mod replaying;
 mod stories;

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -15,6 +15,7 @@ use reprieve_lab::{
 };
 
 use super::{
+    history,
     output::{self, BAD, FAINT, HEADING, UsageError},
     table,
 };
@@ -131,7 +132,12 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Scenario> {
         name()
     );
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", name()))?;
-    Scenario::parse(&text).with_context(|| format!("{} is no scenario", name()))
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let mut open = |trace: &str| {
+        let file = history::open(&beside.join(trace))?;
+        Ok(Box::new(file) as Box<dyn io::Read>)
+    };
+    Scenario::parse_with(&text, &mut open).with_context(|| format!("{} is no scenario", name()))
 }
 
 fn contender(lab: &Lab, policy: &Path, scenario: &Scenario) -> anyhow::Result<Contender> {
