@@ -128,7 +128,7 @@ fn somebody() -> Actor {
 async fn callers(supervisor: &Supervisor, load: Load) -> Vec<Duration> {
     let began = Instant::now();
     let mut waited = Vec::new();
-    let warm = |(asked, waited): (Instant, Duration)| {
+    let warm = move |(asked, waited): (Instant, Duration)| {
         (asked.duration_since(began) >= WARMING).then_some(waited)
     };
     match load {

@@ -6,8 +6,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
+mod alike;
 mod breaking;
 mod folder;
+mod importing;
 mod laws;
 mod replaying;
 mod stories;

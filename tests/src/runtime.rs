@@ -189,6 +189,11 @@ impl FakeRuntime {
         self.starts.lock().clone()
     }
 
+    /// How often it was started.
+    pub fn starts_of(&self, workspace: &WorkspaceId) -> usize {
+        self.starts.lock().iter().filter(|start| start.workspace == *workspace).count()
+    }
+
     pub fn looks(&self, workspace: &WorkspaceId) -> u32 {
         self.looks.lock().get(workspace).copied().unwrap_or_default()
     }

@@ -1,6 +1,6 @@
 //! A fleet on virtual time.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use reprieve_core::{
@@ -79,7 +79,8 @@ pub struct Stage {
     pub store: Store,
     pub clock: Arc<dyn Clock>,
     beat_every: Duration,
-    silent: Arc<Mutex<HashSet<WorkspaceId>>>,
+    /// Who beats no more: for good, or as long as it was started no more often.
+    silent: Arc<Mutex<HashMap<WorkspaceId, Option<usize>>>>,
     started: usize,
 }
 
@@ -185,7 +186,10 @@ impl Stage {
         tokio::spawn(async move {
             tokio::time::sleep(every * (number % 7) / 7).await;
             loop {
-                if runtime.is_up(&id) && !silent.lock().contains(&id) {
+                let is_silent = silent.lock().get(&id).is_some_and(|starts| {
+                    starts.is_none_or(|starts| starts == runtime.starts_of(&id))
+                });
+                if runtime.is_up(&id) && !is_silent {
                     let _ = supervisor.heartbeat(&id, Some(TOKEN), Heartbeat::default()).await;
                 }
                 tokio::time::sleep(every).await;
@@ -200,7 +204,13 @@ impl Stage {
 
     /// It runs on, and beats no more.
     pub fn silence(&self, number: u32) {
-        self.silent.lock().insert(ws(number));
+        self.silent.lock().insert(ws(number), None);
+    }
+
+    /// The same, until it is restarted.
+    pub fn hang(&self, number: u32) {
+        let starts = self.runtime.starts_of(&ws(number));
+        self.silent.lock().insert(ws(number), Some(starts));
     }
 
     pub async fn pass(&self, time: Duration) {

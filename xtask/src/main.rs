@@ -4,6 +4,7 @@
 //! - `test`: set up what the tests need and run them all
 //! - `tidy`: hold the walls between the crates and the house rules
 //! - `bench`: run the benchmarks behind `docs/performance.md`
+//! - `scoreboard`: run every policy over every scenario, for `docs/scoreboard.md`
 //!
 //! They are Rust, not shell, so that they run wherever the project builds.
 
@@ -11,6 +12,7 @@ mod bench;
 mod engine;
 mod policies;
 mod python;
+mod scoreboard;
 mod test;
 mod tidy;
 
@@ -36,6 +38,8 @@ enum Chore {
     Tidy,
     /// Run the benchmarks.
     Bench(bench::BenchArgs),
+    /// Run every policy over every scenario, and write docs/scoreboard.md.
+    Scoreboard(scoreboard::ScoreboardArgs),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -44,6 +48,7 @@ fn main() -> anyhow::Result<()> {
         Chore::Test(args) => test::run(&args),
         Chore::Tidy => tidy::run(&root()),
         Chore::Bench(args) => bench::run(&args),
+        Chore::Scoreboard(args) => scoreboard::run(&root(), &args),
     }
 }
 

@@ -15,12 +15,14 @@
 //! 4. [`score`] puts figures with intervals on runs by many seeds, and tells who is
 //!    better in both: sooner with the dead, and kinder to the living.
 //! 5. [`tune`] looks for the settings whose price is lowest.
+//! 6. [`history`] makes a scenario of what somebody recorded of their own fleet.
 //!
 //! Nothing here reads a clock, starts a task or performs I/O: whoever calls it reads
 //! the files and prints. The same seed gives the same bytes.
 
 mod chance;
 mod contender;
+pub mod history;
 pub mod replay;
 mod scenario;
 pub mod score;
@@ -30,7 +32,7 @@ mod units;
 
 pub use chance::{Chance, Draws, Seed};
 pub use contender::{Contender, ContenderRefused, Lab};
-pub use scenario::{MAX_WORKSPACES, Scenario, ScenarioRefused};
+pub use scenario::{MAX_WORKSPACES, Open, Scenario, ScenarioRefused};
 pub use simulation::{
     Fault, Happening, Measures, Property, RestartKind, Run, RunOptions, START, Samples, Trouble,
     Truth, Violation, With, simulate,

@@ -21,7 +21,7 @@ pub struct Between {
 }
 
 /// The longest length that a scenario may name: a leap year.
-const LONGEST: Millis = Millis(366 * 86_400_000);
+pub(crate) const LONGEST: Millis = Millis(366 * 86_400_000);
 
 /// Largest first: what is printed uses the largest that divides.
 const UNITS: [(&str, u64); 6] =

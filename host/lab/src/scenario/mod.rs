@@ -2,10 +2,12 @@
 //!
 //! - this file: the fleet, and the checks that need more than one value
 //! - [`event`]: what may happen, when, and to whom
+//! - [`trace`]: beats and probes, made by chance or played from files
 //!
 //! `docs/simulation.md` documents every key.
 
 pub(crate) mod event;
+mod trace;
 mod who;
 
 use std::collections::BTreeMap;
@@ -14,10 +16,15 @@ use reprieve_core::{evidence::Status, settings::Settings, time::Millis};
 use serde::Deserialize;
 use toml::Spanned;
 
-use self::event::RawEvent;
-use self::{event::Event, who::Placed};
+pub use self::trace::Open;
+use self::{
+    event::{Event, RawEvent},
+    trace::{RawBeats, RawProbes},
+    who::Placed,
+};
 pub(crate) use self::{
     event::{What, When},
+    trace::{Beats, MadeBeats, Probes},
     who::Who,
 };
 use crate::{Between, Length, Share};
@@ -27,7 +34,7 @@ pub const MAX_WORKSPACES: u32 = 1_000_000;
 /// The most hosts.
 const MAX_HOSTS: u32 = 16;
 /// The most events and groups in one file.
-const MAX_LISTED: usize = 1_000;
+pub(crate) const MAX_LISTED: usize = 1_000;
 
 /// A scenario that holds together.
 #[derive(Clone, Debug)]
@@ -61,19 +68,15 @@ pub(crate) struct Group {
     pub(crate) health_check: Option<HealthCheck>,
 }
 
-/// How a workspace gives signs of life.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Beats {
-    pub(crate) every: Length,
-    /// Each is sent up to so much later.
-    #[serde(default)]
-    pub(crate) jitter: Length,
-    /// Each is under way for so long.
-    #[serde(default = "a_moment")]
-    pub(crate) late: Between,
-    #[serde(default)]
-    pub(crate) lost: Share,
+impl Group {
+    /// Whose recorded beats its nth workspace sends, from 0: where there are more
+    /// workspaces than senders, several send the same.
+    pub(crate) fn sender(&self, nth: usize) -> Option<usize> {
+        match self.beats.as_ref()? {
+            Beats::Made(_) => None,
+            Beats::Recorded(trace) => nth.checked_rem(trace.senders.len()),
+        }
+    }
 }
 
 /// The requests that a workspace is sent.
@@ -112,23 +115,6 @@ pub(crate) struct HealthCheck {
     pub(crate) retries: u32,
 }
 
-/// How the runtime answers when it is asked.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Probes {
-    #[serde(default = "a_moment")]
-    pub(crate) takes: Between,
-    /// So many end in a fault of some kind, on an ordinary day.
-    #[serde(default)]
-    pub(crate) fail: Share,
-}
-
-impl Default for Probes {
-    fn default() -> Self {
-        Self { takes: a_moment(), fail: Share::default() }
-    }
-}
-
 /// Why a text is no scenario.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioRefused {
@@ -151,7 +137,7 @@ struct RawScenario {
     hosts: Option<Spanned<u32>>,
     workspaces: Spanned<Vec<Spanned<RawGroup>>>,
     #[serde(default)]
-    probes: Probes,
+    probes: RawProbes,
     #[serde(default, rename = "event")]
     events: Vec<Spanned<RawEvent>>,
     #[serde(default)]
@@ -165,7 +151,7 @@ struct RawGroup {
     #[serde(default = "tenant")]
     tenant: Spanned<String>,
     nodes: Option<Spanned<u32>>,
-    beats: Option<Spanned<Beats>>,
+    beats: Option<Spanned<RawBeats>>,
     requests: Option<Spanned<Requests>>,
     boot: Option<Between>,
     boot_shows: Option<Status>,
@@ -210,8 +196,15 @@ impl Place<'_> {
 }
 
 impl Scenario {
-    /// Reads a scenario, and refuses what cannot be: with the line and the field.
+    /// Reads a scenario that names no files.
     pub fn parse(text: &str) -> Result<Self, ScenarioRefused> {
+        let nowhere = "a scenario that is no file has none beside it";
+        Self::parse_with(text, &mut |_| Err(std::io::Error::other(nowhere)))
+    }
+
+    /// Reads a scenario, and the traces that it names; refuses what cannot be, with the
+    /// line and the field.
+    pub fn parse_with(text: &str, open: &mut Open<'_>) -> Result<Self, ScenarioRefused> {
         let raw: RawScenario = toml::from_str(text)?;
         let place = Place(text);
         let lasts = raw.lasts.get_ref().0;
@@ -228,7 +221,7 @@ impl Scenario {
                 return Err(place.refused(&hosts, "hosts", format!("must be 1 to {MAX_HOSTS}")));
             }
         };
-        let groups = groups(&place, raw.workspaces)?;
+        let groups = groups(&place, raw.workspaces, lasts, open)?;
         if let Some(event) = raw.events.get(MAX_LISTED) {
             return Err(place.refused(event, "event", format!("at most {MAX_LISTED} are taken")));
         }
@@ -241,7 +234,7 @@ impl Scenario {
             lasts,
             hosts,
             groups,
-            probes: raw.probes,
+            probes: raw.probes.check(&place, open)?,
             events,
             settings: raw.settings,
         })
@@ -261,6 +254,8 @@ impl Scenario {
 fn groups(
     place: &Place<'_>,
     raw: Spanned<Vec<Spanned<RawGroup>>>,
+    lasts: Millis,
+    open: &mut Open<'_>,
 ) -> Result<Vec<Group>, ScenarioRefused> {
     if raw.get_ref().is_empty() || raw.get_ref().len() > MAX_LISTED {
         let detail = format!("1 to {MAX_LISTED} groups are taken");
@@ -277,13 +272,18 @@ fn groups(
                 format!("must be 1 to {MAX_WORKSPACES} workspaces, of all groups together");
             return Err(place.refused(&group.count, "workspaces.count", detail));
         }
-        groups.push(group.check(place)?);
+        groups.push(group.check(place, lasts, open)?);
     }
     Ok(groups)
 }
 
 impl RawGroup {
-    fn check(self, place: &Place<'_>) -> Result<Group, ScenarioRefused> {
+    fn check(
+        self,
+        place: &Place<'_>,
+        lasts: Millis,
+        open: &mut Open<'_>,
+    ) -> Result<Group, ScenarioRefused> {
         let count = self.count.into_inner();
         let nodes = match self.nodes {
             None => 1,
@@ -295,16 +295,6 @@ impl RawGroup {
         };
         if let Err(error) = self.tenant.get_ref().parse::<reprieve_core::ids::TenantId>() {
             return Err(place.refused(&self.tenant, "workspaces.tenant", error.to_string()));
-        }
-        if let Some(beats) = &self.beats {
-            let Beats { every, jitter, .. } = beats.get_ref();
-            if every.0 < SHORTEST_INTERVAL || jitter > every {
-                let detail = format!(
-                    "`every` must be at least \"{}\", and `jitter` no longer than `every`",
-                    Length(SHORTEST_INTERVAL)
-                );
-                return Err(place.refused(beats, "workspaces.beats", detail));
-            }
         }
         if let Some(requests) = &self.requests {
             let Requests { every, patience, .. } = requests.get_ref();
@@ -326,11 +316,13 @@ impl RawGroup {
                 return Err(place.refused(check, "workspaces.health_check", detail));
             }
         }
+        let beats =
+            self.beats.map(|beats| RawBeats::check(beats, place, lasts, open)).transpose()?;
         Ok(Group {
             count,
             tenant: self.tenant.into_inner(),
             nodes,
-            beats: self.beats.map(Spanned::into_inner),
+            beats,
             requests: self.requests.map(Spanned::into_inner),
             boot: self.boot.unwrap_or(Between::exactly(Millis::from_secs(5))),
             boot_shows: self.boot_shows.unwrap_or(Status::Starting),

@@ -113,6 +113,8 @@ pub(super) struct Live {
     pub(super) take_up: Timer,
     /// Of the newest probe or `recheck`.
     pub(super) step: Timer,
+    /// How the newest probe ends, if that is on record: in a fault.
+    pub(super) probe_fault: Option<ProbeFault>,
     pub(super) draining: bool,
     pub(super) pace: Pace,
     pub(super) suspected: bool,

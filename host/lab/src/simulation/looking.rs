@@ -7,12 +7,13 @@ use reprieve_core::{
 };
 
 use super::{
-    Fault, Simulation, Truth,
+    Fault, START, Simulation, Truth,
     agenda::AtHost,
     host::Stage,
     weather::HazeKind,
     witness::{Facts, Shown, Stored},
 };
+use crate::{history::RecordedProbe, scenario::Beats};
 
 /// What a probe brought home, and of which run.
 type Seen = Result<(Sighting, Option<u64>), ProbeFault>;
@@ -61,7 +62,10 @@ impl Simulation<'_> {
     /// When the runtime answers. One that is stalled answers when it is not any more.
     fn ask_runtime(&mut self, h: usize, w: usize, stamp: u32) {
         let unit = self.draw();
-        let mut answers = self.now + self.scenario.probes.takes.at(unit);
+        let recorded = self.recorded_probe(w);
+        let takes = recorded.map_or(self.scenario.probes.takes.at(unit), |probe| probe.took);
+        self.hosts[h].live[w].probe_fault = recorded.and_then(|probe| probe.fault);
+        let mut answers = self.now + takes;
         for haze in &self.workspaces[w].haze {
             if let HazeKind::Stall(ProbeFault::TimedOut) = haze.kind
                 && haze.until > self.now
@@ -79,7 +83,11 @@ impl Simulation<'_> {
             return;
         }
         self.next_probe(h, w, stamp);
-        let seen = if in_time { self.see(w) } else { Err(ProbeFault::TimedOut) };
+        let seen = match self.hosts[h].live[w].probe_fault.take() {
+            _ if !in_time => Err(ProbeFault::TimedOut),
+            Some(fault) => Err(fault),
+            None => self.see(w),
+        };
         self.note_probe(h, seen.is_ok());
         let now = self.now;
         let Some(judging) = &mut self.hosts[h].live[w].judging else { return };
@@ -126,7 +134,10 @@ impl Simulation<'_> {
 
     /// A look that takes no time.
     pub(super) fn look_at_once(&mut self, h: usize, w: usize) -> Answer {
-        let seen = self.see(w);
+        let seen = match self.recorded_probe(w).and_then(|probe| probe.fault) {
+            Some(fault) => Err(fault),
+            None => self.see(w),
+        };
         self.note_probe(h, seen.is_ok());
         Answer::Look(seen.map(|(sighting, _)| sighting))
     }
@@ -135,6 +146,17 @@ impl Simulation<'_> {
         self.measures.probes += 1;
         self.measures.probe_faults += u64::from(!well);
         self.hosts[h].surroundings.lock().eyes.record_probe(self.now, well);
+    }
+
+    /// What is on record of how the runtime answered about it, the newest.
+    fn recorded_probe(&self, w: usize) -> Option<RecordedProbe> {
+        let trace = self.scenario.probes.trace.as_ref()?;
+        let workspace = &self.workspaces[w];
+        let name = match &self.group(w).beats {
+            Some(Beats::Recorded(beats)) => &*beats.senders.get(workspace.sender?)?.name,
+            Some(Beats::Made(_)) | None => workspace.who.workspace.as_str(),
+        };
+        trace.newest(name, START.age(self.now)).copied()
     }
 
     /// What the runtime shows of it.

@@ -3,7 +3,7 @@
 //! What decides is the real thing: the component, the restart machine, the watch over
 //! silences, the gauges. What is simulated is the world that they ask and act on:
 //!
-//! - [`truth`], [`requests`], [`weather`], [`workspace`]: the world
+//! - [`truth`], [`pulse`], [`requests`], [`weather`], [`workspace`]: the world
 //! - [`agenda`]: what is to come; [`script`]: what the scenario makes happen
 //! - [`host`]: what one host holds in memory; [`judging`], [`acting`], [`looking`],
 //!   [`silence`], [`traffic`]: what it does, as the server's supervisor does it
@@ -19,6 +19,7 @@ mod host;
 mod judging;
 mod looking;
 mod measures;
+mod pulse;
 mod requests;
 mod script;
 mod silence;

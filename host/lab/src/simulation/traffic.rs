@@ -77,8 +77,8 @@ impl Simulation<'_> {
             return;
         }
         let next = self
-            .beats(w)
-            .and_then(|beats| workspace.run.next_arrival(beats, &self.weather, self.now));
+            .pulse(w)
+            .and_then(|pulse| workspace.run.next_arrival(&pulse, &self.weather, self.now));
         if let Some(at) = next {
             let stamp = workspace.beat_stamp;
             self.agenda.plan(at, Due::Beat { workspace: w, stamp });
@@ -98,8 +98,8 @@ impl Simulation<'_> {
         }
         let workspace = &self.workspaces[w];
         let newest = self
-            .beats(w)
-            .and_then(|beats| workspace.run.arrivals(beats, &self.weather, self.now, 1).pop());
+            .pulse(w)
+            .and_then(|pulse| workspace.run.arrivals(&pulse, &self.weather, self.now, 1).pop());
         // A spell may have kept it from being sent since it was planned.
         if newest == Some(self.now) && workspace.restarting.is_none() {
             let first = workspace.run.host_of_beat(self.now, self.hosts.len());

@@ -5,11 +5,8 @@
 
 use reprieve_core::time::{Millis, UnixMillis};
 
-use super::weather::Weather;
-use crate::{
-    Chance,
-    scenario::{Beats, Group},
-};
+use super::{pulse::Pulse, weather::Weather};
+use crate::Chance;
 
 /// How a workspace is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -76,28 +73,15 @@ pub(super) struct Running {
     /// It hangs from then on, for good.
     pub(super) hung: Option<UnixMillis>,
     spells: Vec<Spell>,
-    chance: Chance,
-    phase: Millis,
+    pub(super) chance: Chance,
 }
 
-/// Streams of a run.
-const PHASE: u64 = 1;
-const JITTER: u64 = 2;
-const LATE: u64 = 3;
-const LOST: u64 = 4;
+/// Streams of a run, beside those of its pulse.
 const ROUTE: u64 = 5;
 const CHECKED: u64 = 6;
 
 impl Running {
-    pub(super) fn new(
-        number: u64,
-        began: UnixMillis,
-        boot: Millis,
-        group: &Group,
-        of: Chance,
-    ) -> Self {
-        let chance = of.stream(number);
-        let every = group.beats.map_or(1, |beats| beats.every.0.0);
+    pub(super) fn new(number: u64, began: UnixMillis, boot: Millis, of: Chance) -> Self {
         Self {
             number,
             began,
@@ -105,8 +89,7 @@ impl Running {
             end: None,
             hung: None,
             spells: Vec::new(),
-            chance,
-            phase: Millis(chance.stream(PHASE).below(0, every)),
+            chance: of.stream(number),
         }
     }
 
@@ -146,37 +129,37 @@ impl Running {
     /// When its newest beats arrived, the newest first, at most `most`.
     pub(super) fn arrivals(
         &self,
-        beats: &Beats,
+        pulse: &Pulse<'_>,
         weather: &Weather,
         now: UnixMillis,
         most: usize,
     ) -> Vec<UnixMillis> {
         let mut found: Vec<UnixMillis> = Vec::with_capacity(most);
-        let first = self.up_at + self.phase;
         let last = [self.end.map(|end| end.at), self.hung, Some(now)].into_iter().flatten().min();
-        let Some(last) = last.filter(|last| *last >= first) else { return found };
-        let (every, slowest) = (beats.every.0.0, self.slowest(beats));
-        let mut nth = first.age(last).0 / every;
+        let Some(mut nth) = last.and_then(|last| pulse.until(last)) else { return found };
+        let (first, slowest) = (pulse.first(), self.slowest(pulse));
         for _ in 0..MAX_SCAN {
-            let sent = first + Millis(nth * every);
-            if found.len() == most && found.last().is_some_and(|oldest| sent + slowest < *oldest) {
+            let Some(turn) = pulse.turn(nth) else { break };
+            if found.len() == most && found.last().is_some_and(|oldest| turn + slowest < *oldest) {
                 break;
             }
-            match self.arrival(nth, beats, weather) {
+            match self.arrival(nth, pulse, weather) {
                 Ok(arrived) if arrived <= now => {
                     let place = found.partition_point(|at| *at > arrived);
                     found.insert(place, arrived);
                     found.truncate(most);
                 }
                 Ok(_) | Err(Unsent::Lost) => {}
-                Err(Unsent::Spell { from }) if from > first => {
-                    // Nothing was sent since the spell began.
-                    nth = nth.min(first.age(from).0 / every + 1);
-                }
-                Err(Unsent::Spell { .. }) => break,
+                // Nothing was sent since the spell began.
+                Err(Unsent::Spell { from }) => match pulse.until(from) {
+                    Some(before) => nth = nth.min(before + 1),
+                    None => break,
+                },
             }
-            let Some(before) = nth.checked_sub(1) else { break };
-            nth = before;
+            if nth == first {
+                break;
+            }
+            nth -= 1;
         }
         found
     }
@@ -184,22 +167,20 @@ impl Running {
     /// When the next beat arrives, as far as is known now.
     pub(super) fn next_arrival(
         &self,
-        beats: &Beats,
+        pulse: &Pulse<'_>,
         weather: &Weather,
         now: UnixMillis,
     ) -> Option<UnixMillis> {
-        let first = self.up_at + self.phase;
-        let (every, slowest) = (beats.every.0.0, self.slowest(beats));
         let ends = [self.end.map(|end| end.at), self.hung].into_iter().flatten().min();
-        let earliest = first.age(UnixMillis(now.0.saturating_sub(slowest.0))).0 / every;
+        let earliest = pulse.from(now - self.slowest(pulse));
         let mut soonest: Option<UnixMillis> = None;
         for nth in earliest..earliest + u64::from(MAX_SCAN) {
-            let sent = first + Millis(nth * every);
-            if ends.is_some_and(|ends| sent > ends) || soonest.is_some_and(|soonest| sent > soonest)
+            let turn = pulse.turn(nth)?;
+            if ends.is_some_and(|ends| turn > ends) || soonest.is_some_and(|soonest| turn > soonest)
             {
                 break;
             }
-            if let Ok(arrived) = self.arrival(nth, beats, weather)
+            if let Ok(arrived) = self.arrival(nth, pulse, weather)
                 && arrived > now
             {
                 soonest = Some(soonest.map_or(arrived, |soonest| soonest.min(arrived)));
@@ -213,13 +194,15 @@ impl Running {
         self.chance.stream(ROUTE).below(at.0, hosts as u64) as usize
     }
 
-    fn arrival(&self, nth: u64, beats: &Beats, weather: &Weather) -> Result<UnixMillis, Unsent> {
-        let jitter = self.chance.stream(JITTER).below(nth, beats.jitter.0.0 + 1);
-        let sent = self.up_at + self.phase + Millis(nth * beats.every.0.0 + jitter);
+    fn arrival(
+        &self,
+        nth: u64,
+        pulse: &Pulse<'_>,
+        weather: &Weather,
+    ) -> Result<UnixMillis, Unsent> {
+        let (sent, way) = pulse.sent(nth).ok_or(Unsent::Lost)?;
         let stopped = [self.end.map(|end| end.at), self.hung].into_iter().flatten().min();
-        if stopped.is_some_and(|stopped| sent >= stopped)
-            || self.chance.stream(LOST).happens(nth, beats.lost.get())
-        {
+        if stopped.is_some_and(|stopped| sent >= stopped) {
             return Err(Unsent::Lost);
         }
         let mut extra = Millis::ZERO;
@@ -231,18 +214,16 @@ impl Running {
                 SpellKind::Slow { late, .. } => extra = extra.max(late),
             }
         }
-        let way = beats.late.at(self.chance.stream(LATE).unit(nth));
         let arrived = sent + way + extra;
         weather.beat_arrives(self.host_of_beat(sent, weather.hosts()), arrived).ok_or(Unsent::Lost)
     }
 
-    fn slowest(&self, beats: &Beats) -> Millis {
+    fn slowest(&self, pulse: &Pulse<'_>) -> Millis {
         let extra = self.spells.iter().map(|spell| match spell.kind {
             SpellKind::Slow { late, .. } => late,
             SpellKind::Hang | SpellKind::Mute => Millis::ZERO,
         });
-        let extra = extra.max().unwrap_or_default();
-        beats.late.most.saturating_add(beats.jitter.0).saturating_add(extra)
+        pulse.slowest().saturating_add(extra.max().unwrap_or_default())
     }
 
     /// Whether the runtime's health check calls it unhealthy: the newest `retries`

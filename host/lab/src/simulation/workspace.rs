@@ -22,6 +22,8 @@ pub(super) struct Workspace {
     /// Its place among the scenario's groups.
     pub(super) group: usize,
     pub(super) node: usize,
+    /// Whose recorded beats it sends.
+    pub(super) sender: Option<usize>,
     pub(super) chance: Chance,
     pub(super) run: Running,
     /// A restart command is being carried out since then: nothing runs.

@@ -18,6 +18,7 @@ use super::{
     Happening, RunOptions, START, Simulation, Truth,
     agenda::{Agenda, AtHost, Due},
     host::{Host, Live, Probing, Surroundings, Timer},
+    pulse::Pulse,
     requests::Stream,
     truth::{Running, Spell, SpellKind},
     weather::Weather,
@@ -83,6 +84,11 @@ impl<'a> Simulation<'a> {
         }
         for w in 0..self.workspaces.len() {
             self.plan_reset(w);
+            if self.pulse(w).is_some() && self.signs(w, false).beat.is_none() {
+                // Its first beat begins its watch: somebody has to hear it.
+                self.workspaces[w].unheard = true;
+                self.rouse(w);
+            }
         }
         self.plan_script();
     }
@@ -91,8 +97,17 @@ impl<'a> Simulation<'a> {
         &self.scenario.groups[self.workspaces[w].group]
     }
 
-    pub(super) fn beats(&self, w: usize) -> Option<&'a Beats> {
-        self.group(w).beats.as_ref()
+    /// The beats of its present run.
+    pub(super) fn pulse(&self, w: usize) -> Option<Pulse<'a>> {
+        let workspace = &self.workspaces[w];
+        let run = &workspace.run;
+        Some(match self.group(w).beats.as_ref()? {
+            Beats::Made(beats) => Pulse::made(beats, run.chance, run.up_at),
+            Beats::Recorded(trace) => {
+                let sender = trace.senders.get(workspace.sender?)?;
+                Pulse::recorded(sender, trace.ends, run.up_at)
+            }
+        })
     }
 
     pub(super) fn stream(&self, w: usize) -> Option<Stream> {
@@ -117,8 +132,8 @@ impl<'a> Simulation<'a> {
         let life = workspace.life();
         let most = if intervals { Signs::MAX_INTERVALS + 1 } else { 1 };
         let arrived = self
-            .beats(w)
-            .map(|beats| run.arrivals(beats, &self.weather, now, most))
+            .pulse(w)
+            .map(|pulse| run.arrivals(&pulse, &self.weather, now, most))
             .unwrap_or_default();
         let mut signs = workspace.kept.earlier.clone();
         if let Some(newest) = arrived.first() {
@@ -154,11 +169,10 @@ impl<'a> Simulation<'a> {
     /// A new run takes the place of the present one.
     pub(super) fn begin_run(&mut self, w: usize, boot: Millis) {
         let now = self.now;
-        let group = self.group(w);
         let workspace = &mut self.workspaces[w];
         workspace.runs += 1;
         let chance = workspace.chance.stream(RUNS);
-        workspace.run = Running::new(workspace.runs, now, boot, group, chance);
+        workspace.run = Running::new(workspace.runs, now, boot, chance);
         workspace.was_unhealthy = false;
         if !std::mem::replace(&mut workspace.book.coming_up, true) {
             self.coming_up += 1;
@@ -247,7 +261,9 @@ fn people(scenario: &Scenario, chance: Chance) -> Vec<Workspace> {
             let own = chance.stream(workspaces.len() as u64);
             let number = workspaces.len() + 1;
             let node = first_node + (nth % group.nodes) as usize;
-            workspaces.push(person(group, place, number, node, own));
+            let mut workspace = person(group, place, number, node, own);
+            workspace.sender = group.sender(nth as usize);
+            workspaces.push(workspace);
         }
         first_node += group.nodes as usize;
     }
@@ -278,8 +294,9 @@ fn person(group: &Group, place: usize, number: usize, node: usize, chance: Chanc
         subject,
         group: place,
         node,
+        sender: None,
         chance,
-        run: Running::new(1, began, Millis::ZERO, group, chance.stream(RUNS)),
+        run: Running::new(1, began, Millis::ZERO, chance.stream(RUNS)),
         restarting: None,
         haze: Vec::new(),
         kept: Kept { history, ..Kept::default() },
@@ -308,6 +325,7 @@ fn host(workspaces: &[Workspace]) -> Host {
             judge: Timer::default(),
             take_up: Timer::default(),
             step: Timer::default(),
+            probe_fault: None,
             draining: false,
             pace: Pace::default(),
             suspected: false,

@@ -17,6 +17,7 @@ mod events;
 mod experiment;
 mod explain;
 mod follow;
+mod history;
 mod html;
 mod logging;
 mod output;
@@ -80,6 +81,7 @@ Examples:
   reprieve settings show acme/ws-1
   reprieve replay decisions.jsonl --policy ./my-policy.wasm
   reprieve simulate fleet.toml --runs 100
+  reprieve import --beats beats.csv --outages outages.jsonl --out mine.toml
   reprieve score ./scenarios --html score.html
   reprieve demo six-containers
 
@@ -103,6 +105,7 @@ enum Command {
     Settings(settings::SettingsArgs),
     Replay(replay::ReplayArgs),
     Simulate(simulate::SimulateArgs),
+    Import(history::ImportArgs),
     Score(score::ScoreArgs),
     Tune(tune::TuneArgs),
     /// Restart a workspace now, whatever the policy rules.
@@ -155,6 +158,7 @@ fn act(command: Command) -> anyhow::Result<u8> {
         Command::Settings(args) => block_on(settings::settings(&args)),
         Command::Replay(args) => replay::replay(&args, now()),
         Command::Simulate(args) => simulate::simulate(&args),
+        Command::Import(args) => history::import(&args),
         Command::Score(args) => score::score(&args),
         Command::Tune(args) => tune::tune(&args),
         Command::Restart(args) => block_on(workspaces::act(&args, Verb::Restart)),

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -17,6 +17,7 @@ use reprieve_lab::{
 
 use super::{
     author::Meant,
+    history,
     output::{self, BAD, FAINT, HEADING, UsageError},
     table,
     timeline::{self, About, Timeline, Zero},
@@ -170,7 +171,12 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Scenario> {
         name()
     );
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", name()))?;
-    Scenario::parse(&text).with_context(|| format!("{} is no scenario", name()))
+    let beside = file.parent().unwrap_or(Path::new(""));
+    let mut open = |trace: &str| {
+        let file = history::open(&beside.join(trace))?;
+        Ok(Box::new(file) as Box<dyn io::Read>)
+    };
+    Scenario::parse_with(&text, &mut open).with_context(|| format!("{} is no scenario", name()))
 }
 
 fn contender(lab: &Lab, policy: &Path, scenario: &Scenario) -> anyhow::Result<Contender> {
