@@ -43,35 +43,7 @@ pub(super) fn scatter(title: &str, [x, y]: [&str; 2], dots: &[Dot]) -> String {
     }
     let along = Axis::over(dots.iter().map(|dot| dot.x), LEFT, WIDTH - RIGHT);
     let up = Axis::over(dots.iter().map(|dot| dot.y), HEIGHT - BOTTOM, TOP);
-    let mut drawn = String::new();
-    for tick in along.ticks() {
-        let at = along.at(tick);
-        let _ = write!(
-            drawn,
-            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{}\"/>\
-             <text class=\"middle\" x=\"{at:.1}\" y=\"{}\">{tick}</text>",
-            HEIGHT - BOTTOM,
-            HEIGHT - BOTTOM + 16.0
-        );
-    }
-    for tick in up.ticks() {
-        let at = up.at(tick);
-        let _ = write!(
-            drawn,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
-             <text class=\"figure\" x=\"{}\" y=\"{:.1}\">{tick}</text>",
-            WIDTH - RIGHT,
-            LEFT - 6.0,
-            at + 4.0
-        );
-    }
-    let _ = write!(
-        drawn,
-        "<text class=\"figure\" x=\"{}\" y=\"{}\">{}</text>",
-        WIDTH - RIGHT,
-        HEIGHT - 6.0,
-        escaped(x)
-    );
+    let mut drawn = grid(&along, &up, x);
     let places: Vec<[f64; 2]> = dots.iter().map(|dot| [along.at(dot.x), up.at(dot.y)]).collect();
     for ((dot, [cx, cy]), name) in dots.iter().zip(&places).zip(names(dots, &places)) {
         let class = if dot.is_front { "front" } else { "beaten" };
@@ -108,6 +80,40 @@ pub(super) fn scatter(title: &str, [x, y]: [&str; 2], dots: &[Dot]) -> String {
         escaped(y),
         escaped(&told)
     )
+}
+
+/// The ticks of both axes, and what lies along the lower one.
+fn grid(along: &Axis, up: &Axis, x: &str) -> String {
+    let mut drawn = String::new();
+    for tick in along.ticks() {
+        let at = along.at(tick);
+        let _ = write!(
+            drawn,
+            "<line class=\"grid\" x1=\"{at:.1}\" x2=\"{at:.1}\" y1=\"{TOP}\" y2=\"{}\"/>\
+             <text class=\"middle\" x=\"{at:.1}\" y=\"{}\">{tick}</text>",
+            HEIGHT - BOTTOM,
+            HEIGHT - BOTTOM + 16.0
+        );
+    }
+    for tick in up.ticks() {
+        let at = up.at(tick);
+        let _ = write!(
+            drawn,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
+             <text class=\"figure\" x=\"{}\" y=\"{:.1}\">{tick}</text>",
+            WIDTH - RIGHT,
+            LEFT - 6.0,
+            at + 4.0
+        );
+    }
+    let _ = write!(
+        drawn,
+        "<text class=\"figure\" x=\"{}\" y=\"{}\">{}</text>",
+        WIDTH - RIGHT,
+        HEIGHT - 6.0,
+        escaped(x)
+    );
+    drawn
 }
 
 /// Where a name begins, or ends if it stands on the left, and the middle of its height.
