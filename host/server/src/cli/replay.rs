@@ -18,7 +18,8 @@ use reprieve_lab::{
     replay::{Archive, By, Report},
 };
 
-use self::{log::Log, source::Kept};
+pub(super) use self::log::Log;
+use self::source::Kept;
 use super::{
     connection::StateArgs,
     output::{self, UsageError},

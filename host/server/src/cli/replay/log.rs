@@ -16,7 +16,7 @@ use crate::store::DecisionReader;
 /// Decisions that are read from a store at once.
 const PAGE: u32 = 1_000;
 
-pub(super) struct Log {
+pub(in crate::cli) struct Log {
     name: String,
     from: From,
 }
@@ -27,7 +27,7 @@ enum From {
 }
 
 impl Log {
-    pub(super) fn open(path: &Path) -> anyhow::Result<Self> {
+    pub(in crate::cli) fn open(path: &Path) -> anyhow::Result<Self> {
         let name = path.display().to_string();
         let lines = |lines| From::Lines { lines, number: 0, line: Vec::new() };
         let from = if path == Path::new("-") {
@@ -44,7 +44,7 @@ impl Log {
         Ok(Self { name, from })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cli) fn name(&self) -> &str {
         &self.name
     }
 
@@ -56,7 +56,7 @@ impl Log {
         }
     }
 
-    pub(super) fn next(&mut self) -> anyhow::Result<Option<Result<Decision, BadLine>>> {
+    pub(in crate::cli) fn next(&mut self) -> anyhow::Result<Option<Result<Decision, BadLine>>> {
         match &mut self.from {
             From::Lines { lines, number, line } => {
                 next_line(lines, number, line).with_context(|| format!("cannot read {}", self.name))
