@@ -66,7 +66,7 @@ fn of_life(
     let mut signs: Vec<UnixMillis> =
         life.iter().flat_map(|decision| signs(decision, true)).collect();
     // What the next life is told of beats before it is about this one.
-    signs.extend(next.into_iter().flatten().flat_map(|decision| signs_before(decision)));
+    signs.extend(next.into_iter().flatten().flat_map(signs_before));
     signs.sort_unstable();
     let until = next.map_or(end, began);
     let has_sign = |after: UnixMillis, until: UnixMillis| {
