@@ -187,7 +187,10 @@ fn in_the_laboratory() -> Story {
         Happening::Restart { at, workspace, kind } => {
             story.restarted(workspace, begin.age(at), kind.cause);
         }
-        Happening::Truth { .. } | Happening::Up { .. } => {}
+        Happening::Truth { .. }
+        | Happening::Up { .. }
+        | Happening::Beat { .. }
+        | Happening::Trouble { .. } => {}
     });
     story
 }

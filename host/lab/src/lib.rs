@@ -34,7 +34,7 @@ pub use chance::{Chance, Draws, Seed};
 pub use contender::{Contender, ContenderRefused, Lab};
 pub use scenario::{MAX_WORKSPACES, Open, Scenario, ScenarioRefused};
 pub use simulation::{
-    Fault, Happening, Measures, Property, RestartKind, Run, RunOptions, START, Samples, Truth,
-    Violation, simulate,
+    Fault, Happening, Measures, Property, RestartKind, Run, RunOptions, START, Samples, Trouble,
+    Truth, Violation, With, simulate,
 };
 pub use units::{Between, Length, Share};

@@ -6,6 +6,7 @@
 //! says when the candidate is to be aborted, by a test that may be looked at all
 //! the time ([`sequential`]).
 
+mod course;
 pub mod guardrail;
 mod interval;
 pub mod sequential;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub use self::{
+    course::{Course, MAX_PARTS, Part},
     guardrail::{Breach, Guardrail, Guardrails},
     interval::{Interval, proportion, rate},
     tally::{ArmCounts, Durations, Tally},

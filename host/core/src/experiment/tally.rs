@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Arm, Breach, Guardrail, Guardrails, Mode,
+    Arm, Breach, Course, Guardrail, Guardrails, Mode,
     sequential::{Comparison, Proportion},
 };
 use crate::{
@@ -70,6 +70,9 @@ pub struct Tally {
     ruled: BTreeMap<WorkspaceId, Ruled>,
     /// When a workspace's event was last counted as evidence.
     counted: BTreeMap<Kind, BTreeMap<WorkspaceId, UnixMillis>>,
+    /// Of a tally that an older version began: from when on this one counts.
+    #[serde(default)]
+    course: Course,
     /// Up to when the arms' exposure is counted. None: no host looks.
     #[serde(skip)]
     exposed_until: Option<UnixMillis>,
@@ -111,12 +114,18 @@ impl Tally {
             slow_recoveries: Comparison::default(),
             ruled: BTreeMap::new(),
             counted: BTreeMap::new(),
+            course: Course::default(),
             exposed_until: None,
         }
     }
 
     pub const fn counts(&self, arm: Arm) -> &ArmCounts {
         &self.counts[arm as usize]
+    }
+
+    /// What the arms did over time.
+    pub const fn course(&self) -> &Course {
+        &self.course
     }
 
     /// Judgements that both gave, and how many of them differ.
@@ -141,6 +150,8 @@ impl Tally {
                 let amount = workspaces[arm as usize] as f64 * hours;
                 let both_judge = workspaces[Arm::Control as usize] as f64 * hours;
                 self.lone_deaths.expose(arm, both_judge);
+                let seen = if self.mode == Mode::Shadow { both_judge } else { amount };
+                self.course.count(arm, now, |part| part.workspace_hours += seen);
                 if self.mode != Mode::Shadow {
                     self.deaths.expose(arm, amount);
                     self.restarts.expose(arm, amount);
@@ -161,7 +172,8 @@ impl Tally {
     }
 
     /// An arm's policy was asked.
-    pub fn judged(&mut self, arm: Arm, failed: bool) {
+    pub fn judged(&mut self, arm: Arm, failed: bool, now: UnixMillis) {
+        self.course.count(arm, now, |part| part.judged += 1);
         let counts = &mut self.counts[arm as usize];
         counts.judged += 1;
         self.failures.expose(arm, 1.0);
@@ -198,6 +210,7 @@ impl Tally {
         }
         ruled.at[arm as usize] = Some(now);
         self.ruled.insert(workspace.clone(), ruled);
+        self.course.count(arm, now, |part| part.dead += 1);
         let counts = &mut self.counts[arm as usize];
         counts.dead += 1;
         counts.detections.add(took);
@@ -221,6 +234,7 @@ impl Tally {
         self.lone_death(workspace, ruled, now);
         for arm in Arm::ALL.into_iter().filter(|arm| at[*arm as usize].is_some()) {
             self.counts[arm as usize].false_deaths += 1;
+            self.course.count(arm, now, |part| part.false_deaths += 1);
             // Who acts ends the life, and with it the proof.
             if arm != acts
                 && self.mode != Mode::Shadow
@@ -234,6 +248,7 @@ impl Tally {
     /// A restart began that a verdict of that arm had asked for.
     pub fn restarted(&mut self, arm: Arm, workspace: &WorkspaceId, now: UnixMillis) {
         self.counts[arm as usize].restarts += 1;
+        self.course.count(arm, now, |part| part.restarts += 1);
         if self.counts_as_evidence(Kind::Restart, workspace, now) {
             self.restarts.event(arm);
         }

@@ -138,7 +138,7 @@ fn deaths_until_aborted(seed: u64, ratio: f64, deaths: usize) -> Option<usize> {
     let mut now = NOW;
     tally.pass([100, 100], now);
     for _ in 0..20 {
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false, NOW);
     }
     (1..=deaths).find(|number| {
         // Two arms of Poisson processes, about ten deaths an hour.
@@ -181,8 +181,8 @@ fn a_canary_that_would_kill_is_aborted_before_it_has_killed_many() {
     tally.pass([15, 1], now);
     let would_kill = (1..=15).find(|number| {
         let of = workspace(*number);
-        tally.judged(Arm::Candidate, false);
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false, NOW);
+        tally.judged(Arm::Candidate, false, NOW);
         tally.dead(Arm::Candidate, Arm::Control, &of, LifeId(1), Millis::ZERO, now);
         tally.sign_of_life(&of, LifeId(1), now);
         tally.breach().is_some()
@@ -199,7 +199,7 @@ fn a_canary_that_kills_is_aborted_after_a_few_deaths() {
     let now = NOW + HOUR;
     tally.pass([14, 2], now);
     for _ in 0..20 {
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false, NOW);
     }
     let killed = (1..=16).find(|number| {
         tally.dead(
@@ -224,7 +224,7 @@ fn missing_data_never_aborts() {
         tally.dropped += 1;
         // No exposure is known: no host counted the workspaces.
         let dead = workspace(number);
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false, NOW);
         tally.dead(Arm::Candidate, Arm::Candidate, &dead, LifeId(1), Millis::ZERO, NOW);
         tally.restarted(Arm::Candidate, &dead, NOW);
     }
@@ -236,11 +236,11 @@ fn nothing_is_aborted_before_there_is_enough_to_go_by() {
     let guardrails = Guardrails { min_events: 8, min_judgements: 20, ..Guardrails::default() };
     let mut tally = Tally::new(Mode::Ab, guardrails);
     for _ in 0..1_000 {
-        tally.judged(Arm::Control, false);
+        tally.judged(Arm::Control, false, NOW);
     }
-    tally.judged(Arm::Candidate, true);
+    tally.judged(Arm::Candidate, true, NOW);
     let mut broken = |case: &str, failed: bool, expected: bool| {
-        tally.judged(Arm::Candidate, failed);
+        tally.judged(Arm::Candidate, failed, NOW);
         let convinced =
             tally.evidence(Guardrail::Failures).unwrap().evidence >= guardrails.threshold();
         assert!(convinced, "{case}: it is not for want of evidence");
@@ -256,8 +256,8 @@ fn nothing_is_aborted_before_there_is_enough_to_go_by() {
 
     let mut tally = Tally::new(Mode::Ab, guardrails);
     for _ in 0..1_000 {
-        tally.judged(Arm::Control, false);
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Control, false, NOW);
+        tally.judged(Arm::Candidate, false, NOW);
     }
     tally.pass([1_000, 1], NOW);
     tally.pass([1_000, 1], NOW + HOUR);
@@ -274,8 +274,8 @@ fn nothing_is_aborted_before_there_is_enough_to_go_by() {
 fn evidence_without_end_survives_the_disk() {
     let mut tally = Tally::new(Mode::Ab, Guardrails::default());
     for _ in 0..10_000 {
-        tally.judged(Arm::Control, false);
-        tally.judged(Arm::Candidate, true);
+        tally.judged(Arm::Control, false, NOW);
+        tally.judged(Arm::Candidate, true, NOW);
     }
     let breach = tally.breach().unwrap();
     let text = serde_json::to_string(&breach).unwrap();
@@ -288,7 +288,7 @@ fn a_crash_loop_is_one_event_an_hour() {
     tally.pass([1, 1], NOW);
     tally.pass([1, 1], NOW + HOUR);
     for life in 0..100 {
-        tally.judged(Arm::Candidate, false);
+        tally.judged(Arm::Candidate, false, NOW);
         tally.restarted(Arm::Candidate, &workspace(1), NOW + HOUR + Millis(life));
     }
     assert_eq!(tally.counts(Arm::Candidate).restarts, 100);
@@ -344,7 +344,7 @@ fn disagreement_aborts_beyond_its_limit_and_only_there() {
         let guardrails = Guardrails { max_disagreement_bp: limit, ..Guardrails::default() };
         let mut tally = Tally::new(Mode::Shadow, guardrails);
         for number in 0..500 {
-            tally.judged(Arm::Candidate, false);
+            tally.judged(Arm::Candidate, false, NOW);
             tally.compared_both(number % every != 0);
         }
         let breach = tally.breach().map(|breach| breach.guardrail);
@@ -376,4 +376,49 @@ fn quantiles_are_exact_to_an_eighth() {
         let got = durations.quantile(part).unwrap().0 as f64;
         assert!((got - exact).abs() <= exact / 8.0 + 1.0, "{part}: {got} instead of {exact}");
     }
+}
+
+#[test]
+fn the_course_adds_up_to_the_counts_and_survives_the_disk() {
+    for mode in [Mode::Shadow, Mode::Ab] {
+        let mut tally = Tally::new(mode, Guardrails::default());
+        tally.pass([3, 1], NOW);
+        for hour in 1..=200 {
+            let (now, dead) = (NOW + Millis(HOUR.0 * hour), workspace(1));
+            let life = LifeId(hour);
+            tally.pass([3, 1], now);
+            tally.judged(Arm::Candidate, false, now);
+            tally.dead(Arm::Candidate, Arm::Control, &dead, life, Millis::ZERO, now);
+            tally.sign_of_life(&dead, life, now + Millis(1));
+            tally.restarted(Arm::Control, &dead, now);
+        }
+        let text = serde_json::to_string(&tally).unwrap();
+        let read: Tally = serde_json::from_str(&text).unwrap();
+        assert_eq!(read.course(), tally.course());
+        let (began, _, parts) = read.course().parts().unwrap();
+        assert!(parts.len() <= MAX_PARTS && began == NOW + HOUR, "{mode:?}: {}", parts.len());
+        for arm in Arm::ALL {
+            let mut sum = Part::default();
+            parts.iter().for_each(|part| sum.add(&part[arm as usize]));
+            let ArmCounts { judged, dead, false_deaths, restarts, .. } = read.counts(arm).clone();
+            let counted = [sum.judged, sum.dead, sum.false_deaths, sum.restarts];
+            assert_eq!(counted, [judged, dead, false_deaths, restarts], "{mode:?} {arm:?}");
+            let hours = read.hours(arm);
+            assert!((sum.workspace_hours - hours).abs() < 1e-6, "{mode:?} {arm:?}: {hours}");
+        }
+    }
+}
+
+#[test]
+fn a_tally_that_an_older_version_wrote_is_read_and_goes_on() {
+    let mut tally = Tally::new(Mode::Ab, Guardrails::default());
+    tally.judged(Arm::Control, false, NOW);
+    let mut older = serde_json::to_value(&tally).unwrap();
+    older.as_object_mut().unwrap().remove("course").expect("it is written down");
+    let mut read: Tally = serde_json::from_value(older).unwrap();
+    assert_eq!(read.course().parts(), None);
+    assert_eq!(read.counts(Arm::Control).judged, 1);
+    read.judged(Arm::Control, false, NOW + HOUR);
+    let (began, _, parts) = read.course().parts().unwrap();
+    assert_eq!((began, parts[0][0].judged), (NOW + HOUR, 1));
 }

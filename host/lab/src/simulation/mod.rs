@@ -34,6 +34,7 @@ use std::sync::Arc;
 
 use reprieve_core::{
     decision::Decision,
+    evidence::{ProbeFault, Status},
     ids::WorkspaceId,
     judgement::RestartCause,
     time::{Millis, UnixMillis},
@@ -111,6 +112,44 @@ pub enum Happening<'a> {
         at: UnixMillis,
         workspace: &'a WorkspaceId,
     },
+    /// A beat came to a host. Those of workspaces that are well are no events.
+    Beat {
+        at: UnixMillis,
+        workspace: &'a WorkspaceId,
+    },
+    /// Something goes wrong that is no workspace's own doing.
+    Trouble {
+        from: UnixMillis,
+        until: UnixMillis,
+        with: With<'a>,
+        trouble: Trouble,
+    },
+}
+
+/// Whom a trouble befalls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum With<'a> {
+    Workspace(&'a WorkspaceId),
+    /// From 0.
+    Host(usize),
+    AllHosts,
+}
+
+/// What goes wrong around workspaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The host stands still.
+    Pause,
+    /// The host and the workspaces cannot reach each other.
+    Cut,
+    /// The hosts' stores cannot be used.
+    StoreFault,
+    /// Probes of the workspace fail.
+    Stall(ProbeFault),
+    /// The runtime shows what is not so.
+    Lie(Status),
+    /// The workspace answers, and does not beat.
+    Mute,
 }
 
 /// A restart, as who knows the truth sees it.

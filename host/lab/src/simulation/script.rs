@@ -9,7 +9,7 @@ use reprieve_core::{
 use reprieve_runtime::{LayerChange, Owners};
 
 use super::{
-    START, Simulation,
+    Happening, START, Simulation, Trouble, With,
     agenda::{AtHost, Due},
     host::next_tick,
     truth::{End, SpellKind},
@@ -136,6 +136,7 @@ impl Simulation<'_> {
                 for h in 0..self.hosts.len() {
                     if host.is_none_or(|cut| cut as usize == h) {
                         self.weather.cut(h, now, lasts);
+                        self.troubled(lasts, With::Host(h), Trouble::Cut);
                     }
                 }
                 for w in 0..self.workspaces.len() {
@@ -146,10 +147,12 @@ impl Simulation<'_> {
             What::StoreFault { lasts } => {
                 let lasts = lasts.at(self.draw());
                 self.weather.fail_stores(now, lasts);
+                self.troubled(lasts, With::AllHosts, Trouble::StoreFault);
             }
             What::Pause { lasts, host } => {
                 let (lasts, host) = (lasts.at(self.draw()), *host as usize);
                 self.weather.pause(host, now, lasts);
+                self.troubled(lasts, With::Host(host), Trouble::Pause);
                 let due = next_tick(now + Millis(1), LAG_TICK);
                 self.plan_at(due, host, AtHost::Lag { due });
             }
@@ -219,16 +222,15 @@ impl Simulation<'_> {
             What::Mute { lasts } => {
                 let lasts = lasts.at(self.draw());
                 self.begin_spell(w, SpellKind::Mute, lasts);
+                self.befallen(w, lasts, Trouble::Mute);
             }
             What::Stall { lasts, fault, share } => {
-                let until = now + lasts.at(self.draw());
-                let haze = Haze { until, share: *share, kind: HazeKind::Stall(*fault) };
-                self.workspaces[w].haze.push(haze);
+                let lasts = lasts.at(self.draw());
+                self.begin_haze(w, lasts, *share, HazeKind::Stall(*fault));
             }
             What::Lie { lasts, shows, share } => {
-                let until = now + lasts.at(self.draw());
-                let haze = Haze { until, share: *share, kind: HazeKind::Lie(*shows) };
-                self.workspaces[w].haze.push(haze);
+                let lasts = lasts.at(self.draw());
+                self.begin_haze(w, lasts, *share, HazeKind::Lie(*shows));
             }
             What::Change => self.change(w),
             What::Restart => {
@@ -247,6 +249,27 @@ impl Simulation<'_> {
             | What::Pause { .. }
             | What::Retune { .. } => {}
         }
+    }
+
+    fn begin_haze(&mut self, w: usize, lasts: Millis, share: f64, kind: HazeKind) {
+        let until = self.now + lasts;
+        self.workspaces[w].haze.push(Haze { until, share, kind });
+        let trouble = match kind {
+            HazeKind::Stall(fault) => Trouble::Stall(fault),
+            HazeKind::Lie(shows) => Trouble::Lie(shows),
+        };
+        self.befallen(w, lasts, trouble);
+    }
+
+    fn befallen(&mut self, w: usize, lasts: Millis, trouble: Trouble) {
+        let (from, until) = (self.now, self.now + lasts);
+        let with = With::Workspace(&self.workspaces[w].who.workspace);
+        (self.happens)(Happening::Trouble { from, until, with, trouble });
+    }
+
+    fn troubled(&mut self, lasts: Millis, with: With<'_>, trouble: Trouble) {
+        let (from, until) = (self.now, self.now + lasts);
+        (self.happens)(Happening::Trouble { from, until, with, trouble });
     }
 
     fn is_running(&self, w: usize) -> bool {

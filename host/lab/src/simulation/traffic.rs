@@ -11,7 +11,7 @@ use reprieve_core::{
 };
 
 use super::{
-    Fault, Simulation, Truth,
+    Fault, Happening, Simulation, Truth,
     agenda::{AtHost, Due},
     truth::SpellKind,
     workspace::Item,
@@ -118,6 +118,8 @@ impl Simulation<'_> {
 
     /// A beat comes to a host.
     fn hear(&mut self, h: usize, w: usize) {
+        let (at, workspace) = (self.now, &self.workspaces[w].who.workspace);
+        (self.happens)(Happening::Beat { at, workspace });
         if std::mem::take(&mut self.workspaces[w].unheard) {
             self.heard(w);
         }

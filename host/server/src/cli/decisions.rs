@@ -2,7 +2,11 @@
 //! machine it is read from its folder, beside the running host or after it; of one
 //! that is named by its listener it is asked for.
 
-use std::{path::Path, time::Duration};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -22,6 +26,8 @@ use super::{
     explain::{self, facts},
     follow::{Following, Patience},
     output::{self, BAD, CAREFUL, FAINT, GOOD, UsageError},
+    replay::Log,
+    timeline::{self, About, Timeline, Zero},
 };
 use crate::store::DecisionReader;
 
@@ -40,6 +46,7 @@ const MAX_PAGE: u32 = 1_000;
 Examples:
   reprieve decisions --limit 5
   reprieve decisions --follow --workspace alpha
+  reprieve decisions --tenant acme --limit 1000 --html incident.html
   reprieve decisions --json | jq 'select(.outcome.judged.verdict == \"dead\")'")]
 pub(crate) struct DecisionsArgs {
     /// Keep running and print new ones as they come, until Ctrl-C. A host elsewhere
@@ -59,6 +66,16 @@ pub(crate) struct DecisionsArgs {
     /// The newest so many.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     limit: u32,
+
+    /// Read them from a log of such lines as --json prints, `-` for standard input, and
+    /// not from a host.
+    #[arg(long, value_name = "LOG", conflicts_with = "follow")]
+    log: Option<PathBuf>,
+
+    /// Write a page with a timeline of what they tell: beats, probes, verdicts, restarts.
+    /// It needs nothing else.
+    #[arg(long, value_name = "FILE", conflicts_with = "follow")]
+    html: Option<PathBuf>,
 
     /// One JSON object a line.
     #[arg(long)]
@@ -92,6 +109,9 @@ pub(crate) struct ExplainArgs {
 }
 
 pub(crate) async fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
+    if let Some(log) = &args.log {
+        return logged(log, args);
+    }
     let printed = async {
         match args.admin.remote()? {
             Some(client) => asked_for(&client, args).await,
@@ -111,6 +131,52 @@ pub(crate) async fn decisions(args: &DecisionsArgs) -> anyhow::Result<u8> {
     }
 }
 
+/// Those of a log that are wanted.
+fn logged(log: &Path, args: &DecisionsArgs) -> anyhow::Result<u8> {
+    let is_wanted = |decision: &Decision| {
+        args.workspace.as_ref().is_none_or(|of| decision.workspace == *of)
+            && args.tenant.as_ref().is_none_or(|of| decision.tenant == *of)
+    };
+    let mut log = Log::open(log).map_err(UsageError::of)?;
+    let (mut newest, mut code) = (VecDeque::new(), output::OK);
+    while let Some(read) = log.next()? {
+        match read {
+            Ok(decision) if is_wanted(&decision) => {
+                if newest.len() >= args.limit as usize {
+                    newest.pop_front();
+                }
+                newest.push_back(decision);
+            }
+            Ok(_) => {}
+            Err(bad) => {
+                code = output::NO;
+                output::remark(&output::plain(&format!("{}, {bad}", log.name())));
+            }
+        }
+    }
+    drawn(newest.make_contiguous(), args)?;
+    newest.iter().try_for_each(|decision| output::print(&line(decision, args.json)))?;
+    Ok(code)
+}
+
+/// The page, if one is wanted.
+fn drawn(decisions: &[Decision], args: &DecisionsArgs) -> anyhow::Result<()> {
+    let Some(file) = &args.html else { return Ok(()) };
+    let mut timeline = Timeline::new("On record".to_owned(), Zero::Epoch, None);
+    decisions.iter().for_each(|decision| timeline.decided(decision));
+    let text = match decisions.len() {
+        1 => "One decision, and what it tells.".to_owned(),
+        count => format!("{count} decisions, and what they tell."),
+    };
+    let about = About {
+        title: "What happened",
+        text: &text,
+        remedy: "Choose with <code>--workspace</code>, <code>--tenant</code> or \
+                 <code>--limit</code>.",
+    };
+    output::write(file, &timeline::page(&about, &[timeline.sorted()]))
+}
+
 async fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
     let reader = open(&args.admin.state.folder()?)?;
     let mut filter = DecisionFilter {
@@ -126,6 +192,7 @@ async fn read(args: &DecisionsArgs) -> anyhow::Result<u8> {
         if is_full {
             output::remark(&format!("only the newest {FOLLOW_LIMIT} decisions since then:"));
         }
+        drawn(&decisions, args)?;
         let lines: String = decisions.iter().map(|decision| line(decision, args.json)).collect();
         output::print(&lines)?;
         if !args.follow {
@@ -154,8 +221,10 @@ async fn asked_for(client: &AdminClient, args: &DecisionsArgs) -> anyhow::Result
             Following::new(client, which, Patience::default(), &mut print, &output::remark);
         return following.follow(args.limit).await.map(|never| match never {});
     }
-    let known = asked_for_pages(client, &which, args.limit).await?;
-    known.iter().rev().try_for_each(print)?;
+    let mut known = asked_for_pages(client, &which, args.limit).await?;
+    known.reverse();
+    drawn(&known, args)?;
+    known.iter().try_for_each(print)?;
     Ok(output::OK)
 }
 

@@ -30,6 +30,7 @@ mod score;
 mod settings;
 mod simulate;
 mod table;
+mod timeline;
 mod token;
 mod tune;
 mod unreached;

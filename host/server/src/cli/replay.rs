@@ -21,10 +21,10 @@ use reprieve_lab::{
 pub(super) use self::log::Log;
 use self::source::Kept;
 use super::{
+    author::Meant,
     connection::StateArgs,
     output::{self, UsageError},
 };
-use crate::config::policy::PolicySource;
 
 /// How many decisions go by between two signs of progress.
 const PROGRESS_EVERY: u64 = 20_000;
@@ -57,9 +57,9 @@ pub(crate) struct ReplayArgs {
     #[arg(value_name = "LOG|FOLDER")]
     log: PathBuf,
 
-    /// The candidate: a policy component, or the name of a built-in policy. With
-    /// --settings alone it is the default policy.
-    #[arg(long, short, value_name = "FILE|NAME")]
+    /// The candidate: a policy component, its project's folder, or the name of a built-in
+    /// policy. With --settings alone it is the default policy.
+    #[arg(long, short, value_name = "FILE|DIR|NAME")]
     policy: Option<PathBuf>,
 
     /// The candidate's settings for everybody, JSON or TOML. With --policy alone they
@@ -136,14 +136,13 @@ fn run(log: &mut Log, by: &mut By) -> anyhow::Result<(Report, u64)> {
 
 fn candidate(args: &ReplayArgs, lab: &Lab) -> anyhow::Result<Arc<reprieve_runtime::Generation>> {
     let named = args.policy.as_deref().unwrap_or(std::path::Path::new("default"));
-    let source = PolicySource::named(named);
-    let bytes = source.bytes().map_err(UsageError::of)?;
-    let policy = lab.load(&source.name(), &bytes).map_err(UsageError::of)?;
+    let found = Meant::by(named)?.fetch()?;
+    let policy = lab.load(&found.source, &found.bytes).map_err(UsageError::of)?;
     let settings = match &args.settings {
         Some(file) => settings_in(file).map_err(UsageError::of)?,
         None => Settings::new(),
     };
-    let contender = Contender::new(&source.name(), policy, settings).map_err(UsageError::of)?;
+    let contender = Contender::new(&found.source, policy, settings).map_err(UsageError::of)?;
     Ok(Arc::clone(contender.generation()))
 }
 

@@ -11,15 +11,17 @@ use anyhow::Context as _;
 use clap::Args;
 use reprieve_core::{settings::Settings, time::Millis};
 use reprieve_lab::{
-    Contender, Lab, Measures, Run, RunOptions, Samples, Scenario, Seed, simulate as play,
+    Contender, Lab, Length, Measures, Run, RunOptions, START, Samples, Scenario, Seed,
+    simulate as play,
 };
 
 use super::{
+    author::Meant,
     history,
     output::{self, BAD, FAINT, HEADING, UsageError},
     table,
+    timeline::{self, About, Timeline, Zero},
 };
-use crate::config::policy::PolicySource;
 
 /// The largest scenario that is read.
 const MAX_SCENARIO_BYTES: u64 = 1 << 20;
@@ -36,6 +38,7 @@ Examples:
   reprieve simulate fleet.toml
   reprieve simulate fleet.toml --policy default --policy ./my-policy.wasm --runs 100
   reprieve simulate fleet.toml --seed 7 --json | jq .measures
+  reprieve simulate fleet.toml --seed 7 --html run.html --between 9min..12min
 
 Exit code: 0 if it ran; 1 if one of the properties that a host must hold was broken, with
 the seed that plays it again; 2 if the scenario or a policy cannot be used.")]
@@ -44,8 +47,9 @@ pub(crate) struct SimulateArgs {
     #[arg(value_name = "FILE")]
     scenario: PathBuf,
 
-    /// A policy component, or the name of a built-in policy. Several are compared.
-    #[arg(long = "policy", short, value_name = "FILE|NAME", default_value = "default")]
+    /// A policy component, its project's folder, or the name of a built-in policy. Several
+    /// are compared.
+    #[arg(long = "policy", short, value_name = "FILE|DIR|NAME", default_value = "default")]
     policies: Vec<PathBuf>,
 
     /// What the first run is drawn from; the next ones from the numbers after it.
@@ -56,9 +60,26 @@ pub(crate) struct SimulateArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=MAX_RUNS))]
     runs: u64,
 
+    /// Write a page with a timeline of the first run with each policy: what was so, and
+    /// what was seen, ruled and done. It needs nothing else.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// Only this part of the run is on the page.
+    #[arg(long, value_name = "FROM..UNTIL", requires = "html", value_parser = between)]
+    between: Option<(Millis, Millis)>,
+
     /// Each run as one JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+fn between(text: &str) -> Result<(Millis, Millis), String> {
+    let parsed = text.split_once("..").and_then(|(from, until)| {
+        let (Length(from), Length(until)) = (Length::parse(from)?, Length::parse(until)?);
+        (from < until).then_some((from, until))
+    });
+    parsed.ok_or_else(|| format!("{text:?} is no part of a run; write it like 9min..12min"))
 }
 
 /// What came of all runs with one policy.
@@ -71,10 +92,28 @@ struct Sum {
 
 pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<u8> {
     let scenario = read(&args.scenario).map_err(UsageError::of)?;
+    if let Some((from, _)) = args.between
+        && from >= scenario.lasts
+    {
+        let Scenario { name, lasts, .. } = &scenario;
+        let said = format!("--between begins at {from}, when {name} has ended: it lasts {lasts}");
+        return Err(UsageError(said, None).into());
+    }
     let lab = Lab::new().map_err(UsageError::of)?;
-    let mut sums = Vec::new();
+    let (mut sums, mut timelines) = (Vec::new(), Vec::new());
     for policy in &args.policies {
-        sums.push(run_all(args, &scenario, &contender(&lab, policy, &scenario)?)?);
+        let by = contender(&lab, policy, &scenario)?;
+        let mut timeline = args.html.as_ref().map(|_| timeline(args, by.name()));
+        sums.push(run_all(args, &scenario, &by, timeline.as_mut())?);
+        timelines.extend(timeline.map(Timeline::sorted));
+    }
+    if let Some(file) = &args.html {
+        let about = About {
+            title: &scenario.name,
+            text: &scenario.about,
+            remedy: "Choose a part of the run with <code>--between</code>.",
+        };
+        output::write(file, &timeline::page(&about, &timelines))?;
     }
     if !args.json {
         output::print(&prose(&scenario, args.runs, &sums))?;
@@ -141,13 +180,23 @@ pub(super) fn read(file: &Path) -> anyhow::Result<Scenario> {
 }
 
 fn contender(lab: &Lab, policy: &Path, scenario: &Scenario) -> anyhow::Result<Contender> {
-    let source = PolicySource::named(policy);
-    let bytes = source.bytes().map_err(UsageError::of)?;
-    let loaded = lab.load(&source.name(), &bytes).map_err(UsageError::of)?;
+    let candidate = Meant::by(policy)?.fetch()?;
+    let loaded = lab.load(&candidate.source, &candidate.bytes).map_err(UsageError::of)?;
     Ok(Contender::on(scenario, &loaded, &Settings::new()).map_err(UsageError::of)?)
 }
 
-fn run_all(args: &SimulateArgs, scenario: &Scenario, by: &Contender) -> anyhow::Result<Sum> {
+fn timeline(args: &SimulateArgs, policy: &str) -> Timeline {
+    let between = args.between.map(|(from, until)| (START + from, START + until));
+    Timeline::new(format!("{policy}, seed {}", args.seed), Zero::Since(START), between)
+}
+
+/// The first run is drawn.
+fn run_all(
+    args: &SimulateArgs,
+    scenario: &Scenario,
+    by: &Contender,
+    mut timeline: Option<&mut Timeline>,
+) -> anyhow::Result<Sum> {
     let mut sum = Sum { policy: by.name().to_owned(), ..Sum::default() };
     let shows = std::io::stderr().is_terminal() && args.runs > 1;
     for nth in 0..args.runs {
@@ -156,7 +205,12 @@ fn run_all(args: &SimulateArgs, scenario: &Scenario, by: &Contender) -> anyhow::
             let _ = anstream::stderr().lock().write_all(line.as_bytes());
         }
         let seed = Seed(args.seed.wrapping_add(nth));
-        let run = play(scenario, by, RunOptions::seeded(seed), &mut |_| {});
+        let mut drawn = timeline.take();
+        let run = play(scenario, by, RunOptions::seeded(seed), &mut |happening| {
+            if let Some(timeline) = &mut drawn {
+                timeline.happened(&happening);
+            }
+        });
         if args.json {
             output::print(&format!("{}\n", serde_json::to_string(&run)?))?;
         }

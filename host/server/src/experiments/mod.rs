@@ -38,8 +38,9 @@ pub use self::{
     observer::{Disagreement, MAX_DISAGREEMENTS, Observer, Page},
     record::{Act, Record, State},
     report::{
-        ArmReport, ComparisonReport, DisagreementKind, DisagreementReport, ExperimentAct,
-        ExperimentReport, GuardrailReport, IntervalReport, TimesReport,
+        ArmReport, ComparisonReport, CoursePart, CourseReport, DisagreementKind,
+        DisagreementReport, ExperimentAct, ExperimentReport, GuardrailReport, IntervalReport,
+        TimesReport,
     },
 };
 use crate::{

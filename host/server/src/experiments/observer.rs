@@ -233,9 +233,9 @@ impl Observer {
         let (recovered, attempt_beside) = self.noted(tried, decision, is_dead, is_alive);
         book.write(&self.breached, |page| {
             let tally = &mut page.tally;
-            tally.judged(by, failed);
+            tally.judged(by, failed, now);
             if tried.stood_in == Some(StoodIn::Failed) {
-                tally.judged(Arm::Candidate, true);
+                tally.judged(Arm::Candidate, true, now);
             }
             if is_dead {
                 tally.dead(
@@ -325,7 +325,7 @@ impl Observer {
         let (verdict, acts) = (outcome.verdict(), order.arm.other());
         self.went_on(order, matches!(verdict, Verdict::Recheck(_)));
         order.book.write(&self.breached, |page| {
-            page.tally.judged(order.arm, failed);
+            page.tally.judged(order.arm, failed, order.at);
             if failed {
                 return;
             }

@@ -46,6 +46,9 @@ pub struct ExperimentReport {
     pub suspended: Option<String>,
     /// The control's, then the candidate's.
     pub arms: Vec<ArmReport>,
+    /// What they did over time. A list of experiments leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub course: Option<CourseReport>,
     pub comparison: ComparisonReport,
     /// The evidence at which a guardrail aborts the candidate.
     pub threshold: f64,
@@ -118,6 +121,28 @@ pub struct TimesReport {
     pub p99_ms: Option<u64>,
 }
 
+/// What the arms did over time, in at most 120 parts of it, each as long as the others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CourseReport {
+    /// When the first part begins: when the experiment was started, or, if an older
+    /// version of the host started it, when this one first counted.
+    pub began_ms: u64,
+    pub width_ms: u64,
+    pub control: Vec<CoursePart>,
+    pub candidate: Vec<CoursePart>,
+}
+
+/// What one arm did within one part of the time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CoursePart {
+    pub workspace_hours: f64,
+    pub judged: u64,
+    pub dead: u64,
+    /// Lives that gave a sign in this part, after they had been ruled dead.
+    pub false_deaths: u64,
+    pub restarts: u64,
+}
+
 /// What both arms judged from the same evidence.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ComparisonReport {
@@ -165,9 +190,9 @@ pub struct DisagreementReport {
 }
 
 impl ExperimentReport {
-    /// Without the disagreements one by one.
+    /// Without what fills pages: the disagreements one by one, and the course of time.
     pub fn in_short(self) -> Self {
-        Self { disagreements: Vec::new(), ..self }
+        Self { disagreements: Vec::new(), course: None, ..self }
     }
 }
 
@@ -195,6 +220,7 @@ impl From<Standing> for ExperimentReport {
             ended: record.state.act().map(ExperimentAct::from),
             suspended,
             arms: Arm::ALL.into_iter().map(|arm| ArmReport::of(arm, tally)).collect(),
+            course: CourseReport::of(tally),
             comparison: ComparisonReport::of(tally),
             threshold: experiment.guardrails.threshold(),
             guardrails: guardrails.collect(),
@@ -225,6 +251,22 @@ impl ArmReport {
             detection: TimesReport::from(&counts.detections),
             recovery: TimesReport::from(&counts.recoveries),
         }
+    }
+}
+
+impl CourseReport {
+    fn of(tally: &Tally) -> Option<Self> {
+        let (began, width, parts) = tally.course().parts()?;
+        let of = |arm| parts.iter().map(|part| CoursePart::from(&part[arm as usize])).collect();
+        let (control, candidate) = (of(Arm::Control), of(Arm::Candidate));
+        Some(Self { began_ms: began.0, width_ms: width.0, control, candidate })
+    }
+}
+
+impl From<&experiment::Part> for CoursePart {
+    fn from(part: &experiment::Part) -> Self {
+        let experiment::Part { workspace_hours, judged, dead, false_deaths, restarts } = *part;
+        Self { workspace_hours, judged, dead, false_deaths, restarts }
     }
 }
 

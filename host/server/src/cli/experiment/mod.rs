@@ -4,6 +4,7 @@
 //! [`definition`] is the file that says what is tried; [`prose`] and [`page`] are what
 //! people read of it, with the plots of [`plot`].
 
+mod course;
 mod definition;
 mod page;
 mod plot;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use reprieve_core::time::UnixMillis;
 
-use super::{Explained, plot, prose};
+use super::{Explained, course, plot, prose};
 use crate::{
     cli::{
         explain::facts,
@@ -24,6 +24,7 @@ pub(super) fn page(explained: &Explained) -> String {
     );
     body += &about(report);
     body += &plots(report);
+    body += &course::section(report);
     body += &arms(report);
     body += &disagreements(explained);
     body += "<footer>Intervals are of 95 %, for one look. What aborts a candidate is the \

@@ -22,6 +22,16 @@ fn arm(name: &str, dead: u64, false_deaths: u64) -> Value {
     })
 }
 
+/// A part in which nobody was there, and others in which more and more happened.
+fn course(times: u64) -> Vec<Value> {
+    let part = |nth: u64| {
+        let (dead, hours) = (nth / 7 * times, if nth == 12 { 0.0 } else { 35.0 });
+        json!({"workspace_hours": hours, "judged": 120 + nth * nth % 19, "dead": dead,
+            "false_deaths": dead / 2, "restarts": dead})
+    };
+    (0..36).map(part).collect()
+}
+
 fn report() -> ExperimentReport {
     let rail = |name: &str, control: u64, candidate: u64, evidence: f64, broken: bool| {
         json!({"guardrail": name, "control_events": control, "candidate_events": candidate,
@@ -38,6 +48,8 @@ fn report() -> ExperimentReport {
         "ended": {"at_ms": 1_800_090_000_000_u64, "by": "guardrail",
             "why": "deaths: 41 in 1234.5 workspace-hours of the candidate, 12 of the control"},
         "arms": [arm("control", 12, 1), arm("candidate", 41, 19)],
+        "course": {"began_ms": 1_800_000_000_000_u64, "width_ms": 2_560_000,
+            "control": course(1), "candidate": course(3)},
         "comparison": {"compared": 8_100, "disagreed": 212, "missing": 14, "dropped": 0,
             "disagreed_part": {"value": 0.0262, "low": 0.0229, "high": 0.0299}},
         "threshold": 100.0,
@@ -75,12 +87,16 @@ fn a_report_tells_what_the_arms_did_and_what_ended_it() {
 #[test]
 fn a_page_needs_nothing_else_and_runs_nothing() {
     let page = page::page(&explained());
+    // What lies in the page itself is nothing outside.
+    let beyond = page.replace("url(#", "");
     for outside in ["<script", "src=", "href=", "url(", "@import", "http"] {
-        assert!(!page.contains(outside), "{outside}");
+        assert!(!beyond.contains(outside), "{outside}");
     }
     assert!(page.contains("not explained: 404 unknown: it is on record &lt;no&gt; more"));
     assert!(page.contains("&lt;script&gt;") && page.contains("BUSY &amp; &lt;left&gt;"));
-    assert_eq!(page.matches("<svg").count(), page.matches("aria-label=\"").count() - 2);
+    let drawings = page.matches("<svg viewBox").count() + page.matches("<svg class").count();
+    let told = page.matches("role=\"img\" aria-label").count();
+    assert_eq!(drawings, told + page.matches("aria-hidden").count());
     assert!(page.contains("deaths 4200 (41 to 12), broken"), "plots are told in words, too");
     for tag in ["section", "details", "figure", "table", "tr", "td", "svg", "g", "dl"] {
         let (begun, ended) = (format!("<{tag}"), format!("</{tag}>"));
@@ -103,4 +119,27 @@ fn an_experiment_without_events_has_a_page() {
     let (explained, unexplained) = Default::default();
     let page = page::page(&Explained { report, explained, unexplained });
     assert!(page.contains("Nothing yet.") && !page.contains("NaN"), "{page}");
+}
+
+#[test]
+fn the_arms_are_drawn_over_time_with_gaps_where_nobody_was_and_told_as_a_list() {
+    let mut explained = explained();
+    let text = page::page(&explained);
+    for part in [
+        // 36 parts of 42 min 40 s are 18 steps of two of them each.
+        "<td>2027-01-15 08:00:00.000</td><td>241 / 241</td><td>0 / 0</td>",
+        "<td>2027-01-15 09:25:20.000</td>",
+        "Ruled dead, a workspace-hour, from 2027-01-15 08:00:00.000 to 2027-01-16 09:36:00.000. In \
+         all 75 of the control and 225 of the candidate",
+        "<g class=\"candidate\">",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert!(!text.contains("kept no course"), "{text}");
+
+    // One that an older host began.
+    explained.report.started.at_ms -= 86_400_000;
+    assert!(page::page(&explained).contains("kept no course"));
+    explained.report.course = None;
+    assert!(page::page(&explained).contains("<h2>Over time</h2><p>Nothing yet.</p>"));
 }

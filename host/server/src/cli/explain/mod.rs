@@ -131,7 +131,7 @@ pub(crate) fn occasion_label(call: &Call) -> String {
     }
 }
 
-const fn cause_label(cause: RestartCause) -> &'static str {
+pub(crate) const fn cause_label(cause: RestartCause) -> &'static str {
     match cause {
         RestartCause::Operator => "operator",
         RestartCause::DeadVerdict => "dead verdict",

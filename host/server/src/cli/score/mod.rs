@@ -41,9 +41,9 @@ pub(crate) struct ScoreArgs {
     #[arg(value_name = "FILE|DIR", required = true)]
     scenarios: Vec<PathBuf>,
 
-    /// A policy component, or the name of a built-in policy. Default: all that are
-    /// built in.
-    #[arg(long = "policy", short, value_name = "FILE|NAME")]
+    /// A policy component, its project's folder, or the name of a built-in policy.
+    /// Default: all that are built in.
+    #[arg(long = "policy", short, value_name = "FILE|DIR|NAME")]
     policies: Vec<PathBuf>,
 
     /// So many runs of each policy over each scenario.

@@ -58,8 +58,8 @@ pub(crate) struct TuneArgs {
     #[arg(long = "param", value_name = "KEY=LOW..HIGH", required = true)]
     params: Vec<Knob>,
 
-    /// A policy component, or the name of a built-in policy.
-    #[arg(long, short, value_name = "FILE|NAME", default_value = "default")]
+    /// A policy component, its project's folder, or the name of a built-in policy.
+    #[arg(long, short, value_name = "FILE|DIR|NAME", default_value = "default")]
     policy: PathBuf,
 
     /// What it costs that a living workspace is restarted.
