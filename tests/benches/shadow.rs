@@ -39,7 +39,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 const FLEET: u32 = 16;
-const TURNS: u32 = 10;
+const TURNS: u32 = 20;
 const TURN: Duration = Duration::from_secs(2);
 /// Of each turn, and not timed: who starts an experiment turns everything over once.
 const WARMING: Duration = Duration::from_millis(200);

@@ -14,6 +14,7 @@ mod laws;
 mod replaying;
 mod stories;
 mod tuning;
+mod tuning_on_logs;
 
 use std::{collections::HashMap, sync::Arc};
 

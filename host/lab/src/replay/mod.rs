@@ -48,7 +48,7 @@ pub enum Again {
 }
 
 /// The failure of a policy that asks for what is not on record.
-const NOT_ON_RECORD: &str = "fact-not-on-record";
+pub(crate) const NOT_ON_RECORD: &str = "fact-not-on-record";
 
 impl By {
     pub fn run(&mut self, decision: &Decision) -> Again {

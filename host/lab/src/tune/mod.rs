@@ -1,6 +1,10 @@
 //! Looks for the settings whose price is lowest: by a stated price of each restart of
 //! a living workspace, and of each minute in which a dead one lies unfound.
 //!
+//! A point is tried on one of two grounds: a scenario, which is run with it by many
+//! seeds, or a [`Record`] of decisions, which its settings judge again, group by group.
+//! The search is the same: a group takes a seed's place.
+//!
 //! [`Search`] says what is to be run next and is told what came of it; whoever owns the
 //! threads runs it. All points are run with the same seeds, so that the difference
 //! between two is not that of their luck. It goes in rounds: those that are plainly
@@ -11,6 +15,7 @@
 
 mod knob;
 mod price;
+mod record;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +25,7 @@ use serde::Serialize;
 pub use self::{
     knob::{Knob, KnobRefused},
     price::{Outcome, Price},
+    record::{MAX_DECISIONS, Part, Record, RecordRefused, Tally},
 };
 use crate::score::Figure;
 

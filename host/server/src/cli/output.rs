@@ -70,6 +70,12 @@ pub(crate) fn remark(text: &str) {
     let _ = anstream::stderr().lock().write_all(line.as_bytes());
 }
 
+/// Says what is wrong, on standard error, where there is more than one thing.
+pub(crate) fn complain(text: &str) {
+    // Nobody is left to be told if it has gone away; the exit code tells, too.
+    let _ = anstream::stderr().lock().write_all(format!("{text}\n").as_bytes());
+}
+
 /// `text` from elsewhere, on one line and without what terminals obey.
 pub(crate) fn plain(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());

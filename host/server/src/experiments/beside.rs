@@ -4,9 +4,9 @@
 //! It may not slow down who acts. So orders wait in a queue that is never waited
 //! for, and the thread runs when a core has nothing else to do: whatever wakes up takes
 //! the core from it at once. It takes a tenth of a core at most; what that is too little
-//! for is dropped and counted. It looks for orders after a while instead of being
-//! woken for each, and what it found is written to the book by another thread: one that
-//! comes last must not hold a lock that who acts waits for.
+//! for is dropped and counted. It looks for orders every 10 ms instead of being woken
+//! for each, and what it found is written to the book by another thread: one that comes
+//! last must not hold a lock that who acts waits for.
 
 use std::{
     io,
@@ -34,11 +34,13 @@ use reprieve_runtime::{Blame, Generation, Who, judge_beside};
 
 use super::observer::{Book, Judged, Observer};
 
-/// From the first order after a quiet time until the thread takes them up: who acts
-/// pays for one waking, and is mostly done with what made it act.
-const GATHERING: Duration = Duration::from_millis(10);
-/// Orders that wait for their judgement, and as many for being written down. At some
-/// 2 kB each, 4 MB.
+/// How often orders are looked for. Nobody is woken for one: waking a core takes longer
+/// than most judgements.
+const LOOKS_EVERY: Duration = Duration::from_millis(10);
+/// After so many looks for nothing, in a second, the thread sleeps until it is woken.
+const LOOKS_FOR_NOTHING: u32 = 100;
+/// Orders that wait for their judgement; twice as many may wait to be written down. At
+/// some 2 kB each, 6 MB.
 const MAX_WAITING: usize = 1_024;
 /// Of one core.
 const SHARE: f64 = 0.1;
@@ -78,10 +80,10 @@ struct Inbox {
     bell: Bell,
 }
 
-/// Wakes who judges, once for all orders until it looks.
+/// Wakes who judges, if he sleeps.
 #[derive(Debug)]
 struct Bell {
-    rung: Arc<AtomicBool>,
+    sleeps: Arc<AtomicBool>,
     worker: Thread,
 }
 
@@ -115,14 +117,14 @@ impl Beside {
 
     fn begin(&self) -> io::Result<Inbox> {
         let (orders, received) = sync_channel(MAX_WAITING);
-        let (done, judged) = sync_channel(MAX_WAITING);
-        let rung = Arc::<AtomicBool>::default();
-        let heard = Arc::clone(&rung);
+        let (done, judged) = sync_channel(1);
+        let sleeps = Arc::<AtomicBool>::default();
+        let asleep = Arc::clone(&sleeps);
         let under_way = Arc::clone(&self.under_way);
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         thread("experiments-book").spawn(move || write_down(&judged, &under_way))?;
-        let worker = thread("experiments").spawn(move || work(&received, &heard, &done))?;
-        let bell = Bell { rung, worker: worker.thread().clone() };
+        let worker = thread("experiments").spawn(move || work(&received, &asleep, &done))?;
+        let bell = Bell { sleeps, worker: worker.thread().clone() };
         Ok(Inbox { orders, bell })
     }
 
@@ -135,7 +137,7 @@ impl Beside {
 
 impl Bell {
     fn ring(&self) {
-        if !self.rung.swap(true, Ordering::AcqRel) {
+        if self.sleeps.swap(false, Ordering::SeqCst) {
             self.worker.unpark();
         }
     }
@@ -157,31 +159,53 @@ impl UnderWay {
 /// What came of an order. None: there was no time for it.
 type Done = (Order, Option<Option<Judged>>);
 
-fn work(orders: &Receiver<Order>, rung: &AtomicBool, done: &SyncSender<Done>) {
+fn work(orders: &Receiver<Order>, sleeps: &AtomicBool, done: &SyncSender<Vec<Done>>) {
     comes_last();
     let mut budget = Budget::new(Instant::now());
+    let mut for_nothing = 0;
     loop {
-        while !rung.swap(false, Ordering::AcqRel) {
-            thread::park();
-        }
-        thread::sleep(GATHERING);
-        loop {
-            let order = match orders.try_recv() {
-                Ok(order) => order,
-                Err(TryRecvError::Empty) => break,
-                Err(TryRecvError::Disconnected) => return,
-            };
-            let judged = budget.has_some(Instant::now()).then(|| {
-                let began = ThreadTime::now();
-                let judged = judge(&order);
-                budget.took(began.elapsed());
-                judged
-            });
-            if done.send((order, judged)).is_err() {
+        thread::sleep(LOOKS_EVERY);
+        let Some(batch) = judge_all(orders, &mut budget) else { return };
+        if !batch.is_empty() {
+            for_nothing = 0;
+            if done.send(batch).is_err() {
                 return;
             }
+            continue;
+        }
+        for_nothing += 1;
+        if for_nothing == LOOKS_FOR_NOTHING {
+            // From now on whoever puts an order rings; one more look finds what was put
+            // just before.
+            sleeps.store(true, Ordering::SeqCst);
+        } else if for_nothing > LOOKS_FOR_NOTHING {
+            while sleeps.load(Ordering::SeqCst) {
+                thread::park();
+            }
+            for_nothing = 0;
         }
     }
+}
+
+/// Everything that waits. None: nothing will come any more.
+fn judge_all(orders: &Receiver<Order>, budget: &mut Budget) -> Option<Vec<Done>> {
+    let mut batch = Vec::new();
+    while batch.len() < MAX_WAITING {
+        let order = match orders.try_recv() {
+            Ok(order) => order,
+            Err(TryRecvError::Empty) => break,
+            Err(TryRecvError::Disconnected) if batch.is_empty() => return None,
+            Err(TryRecvError::Disconnected) => break,
+        };
+        let judged = budget.has_some(Instant::now()).then(|| {
+            let began = ThreadTime::now();
+            let judged = judge(&order);
+            budget.took(began.elapsed());
+            judged
+        });
+        batch.push((order, judged));
+    }
+    Some(batch)
 }
 
 /// From now on this thread gets only what nobody else wants of a core.
@@ -202,8 +226,8 @@ fn comes_last() {
     }
 }
 
-fn write_down(done: &Receiver<Done>, under_way: &UnderWay) {
-    while let Ok((order, judged)) = done.recv() {
+fn write_down(done: &Receiver<Vec<Done>>, under_way: &UnderWay) {
+    for (order, judged) in done.iter().flatten() {
         let Some(observer) = order.observer.upgrade() else { return };
         match judged {
             Some(judged) => observer.judged_beside(&order, judged),

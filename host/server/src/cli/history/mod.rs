@@ -130,19 +130,13 @@ fn read(args: &ImportArgs) -> anyhow::Result<Option<History>> {
 /// Every line that is wrong. False: something is.
 fn told(file: Option<&Path>, refused: &Refused) -> bool {
     let file = file.map(|file| output::plain(&file.display().to_string())).unwrap_or_default();
-    let mut text = String::new();
     for problem in &refused.problems {
-        text += &format!(
-            "{} {file}, {}\n",
-            output::styled(BAD, "error:"),
-            output::plain(&problem.to_string())
-        );
+        let said = output::plain(&problem.to_string());
+        output::complain(&format!("{} {file}, {said}", output::styled(BAD, "error:")));
     }
     if refused.more > 0 {
-        text += &format!("and {} more in {file}\n", refused.more);
+        output::complain(&format!("and {} more in {file}", refused.more));
     }
-    // Whoever does not see it sees the exit code.
-    let _ = anstream::stderr().lock().write_all(text.as_bytes());
     false
 }
 

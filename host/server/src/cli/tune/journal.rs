@@ -59,7 +59,7 @@ impl Journal {
                 if index == 0 {
                     if serde_json::from_str::<Value>(line).ok().as_ref() != Some(mark) {
                         let said = format!(
-                            "the journal {shown} is of another scenario, policy or version; name \
+                            "the journal {shown} is of another scenario or log, policy or version; name \
                              another file"
                         );
                         return Err(UsageError(said, None));
@@ -144,7 +144,7 @@ mod tests {
         let path = dir.path().join("tune.jsonl");
         drop(Journal::open(&path, &json!({"policy": "a"})).unwrap());
         let other = Journal::open(&path, &json!({"policy": "b"})).unwrap_err().to_string();
-        assert!(other.contains("another scenario, policy or version"), "{other}");
+        assert!(other.contains("another scenario or log, policy or version"), "{other}");
         fs::write(&path, "{\"policy\":\"a\"}\n{\"seed\": 1}\n").unwrap();
         let garbled = Journal::open(&path, &json!({"policy": "a"})).unwrap_err().to_string();
         assert!(garbled.contains("line 2"), "{garbled}");

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use reprieve_lab::{Scenario, tune::Search};
+use reprieve_lab::tune::Search;
 
-use super::{Found, row, shown};
+use super::{
+    found::{Found, row, shown},
+    ground::Ground,
+};
 use crate::cli::{
     html::{self, escaped},
     scatter::{Dot, scatter},
@@ -13,7 +16,7 @@ use crate::cli::{
 /// The most points that are drawn: the front, then the cheapest.
 const MAX_DOTS: usize = 200;
 
-pub(super) fn page(scenario: &Scenario, search: &Search, found: &Found) -> String {
+pub(super) fn page(ground: &Ground, search: &Search, found: &Found) -> String {
     let front = search.front();
     let mut order: Vec<usize> = front.clone();
     order.extend((0..search.points().len()).filter(|point| !front.contains(point)));
@@ -31,11 +34,11 @@ pub(super) fn page(scenario: &Scenario, search: &Search, found: &Found) -> Strin
             is_front: front.contains(&index),
         })
     });
-    let title = format!("Tuned on {}", scenario.name);
+    let title = format!("Tuned on {}", ground.name());
     let mut body = format!(
         "<header><h1>{}</h1><p class=\"hypothesis\">{}</p></header><section>",
         escaped(&title),
-        escaped(&scenario.about)
+        escaped(&ground.about())
     );
     body += &scatter(
         "What each point costs: minutes unfound and false restarts, a workspace and day",
@@ -47,10 +50,11 @@ pub(super) fn page(scenario: &Scenario, search: &Search, found: &Found) -> Strin
         "<p><strong>Recommended: {}</strong>, at {} for a restart of the living and {} for a minute \
          in which one lies dead.</p></section><section><h2>The front</h2><div \
          class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"The front\"><table><thead><tr><th>settings</th><th>time to detect</th><th>unfound min a \
-         day</th><th>false a day</th><th>price</th><th>runs</th></tr></thead><tbody>",
+         day</th><th>false a day</th><th>price</th><th>{}</th></tr></thead><tbody>",
         escaped(&shown(&found.best.settings)),
         found.price.false_restart,
-        found.price.unfound_min
+        found.price.unfound_min,
+        ground.runs()
     );
     for told in &found.front {
         body += "<tr>";
