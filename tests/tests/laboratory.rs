@@ -168,7 +168,10 @@ async fn a_log_is_listed_and_drawn_as_the_host_that_wrote_it() {
     assert_eq!(run(&program, "reprieve decisions --log - < log.jsonl").await, list);
     let one = run(&program, "reprieve decisions --log log.jsonl --workspace ws-2 --json").await;
     assert_eq!(one, decision(2, "ws-2", "alive"));
-    assert_eq!(run(&program, "reprieve decisions --log log.jsonl --limit 1 --json").await, one);
+    let three = log.clone() + &decision(4, "ws-1", "dead");
+    fs::write(program.folder().join("three.jsonl"), &three).unwrap();
+    let newest = run(&program, "reprieve decisions --log three.jsonl --limit 2 --json").await;
+    assert_eq!(newest, decision(2, "ws-2", "alive") + &decision(4, "ws-1", "dead"));
 
     let garbled = log.replace("\"alive\"", "\"undead\"");
     fs::write(program.folder().join("log.jsonl"), decision(3, "ws-3", "dead") + &garbled).unwrap();

@@ -13,8 +13,14 @@ const LEFT: f64 = 44.0;
 const RIGHT: f64 = 12.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 40.0;
-/// Names keep so far apart.
+/// A name is so high, and each of its letters about so wide.
 const LINE: f64 = 14.0;
+const LETTER: f64 = 7.4;
+/// From a dot to its name.
+const BESIDE: f64 = 9.0;
+const DOT: f64 = 5.0;
+/// So many lines up and down a place is looked for.
+const MAX_LINES: i32 = 9;
 /// Below so much, a measure is drawn as next to nothing.
 const FINEST: f64 = 0.01;
 
@@ -37,6 +43,47 @@ pub(super) fn scatter(title: &str, [x, y]: [&str; 2], dots: &[Dot]) -> String {
     }
     let along = Axis::over(dots.iter().map(|dot| dot.x), LEFT, WIDTH - RIGHT);
     let up = Axis::over(dots.iter().map(|dot| dot.y), HEIGHT - BOTTOM, TOP);
+    let mut drawn = grid(&along, &up, x);
+    let places: Vec<[f64; 2]> = dots.iter().map(|dot| [along.at(dot.x), up.at(dot.y)]).collect();
+    for ((dot, [cx, cy]), name) in dots.iter().zip(&places).zip(names(dots, &places)) {
+        let class = if dot.is_front { "front" } else { "beaten" };
+        let _ = write!(drawn, "<g class=\"{class}\">");
+        if let Some(Name { x, y, is_left }) = name {
+            let (end, anchor) =
+                if is_left { (x + 2.0, " class=\"figure\"") } else { (x - 2.0, "") };
+            // Which dot it belongs to, where it stands beside none.
+            if (y - cy).abs() > 1.0 {
+                let _ = write!(
+                    drawn,
+                    "<line class=\"leader\" x1=\"{cx:.1}\" y1=\"{cy:.1}\" x2=\"{end:.1}\" \
+                     y2=\"{y:.1}\"/>"
+                );
+            }
+            let _ = write!(
+                drawn,
+                "<text{anchor} x=\"{x:.1}\" y=\"{:.1}\">{}</text>",
+                y + 4.0,
+                escaped(&dot.name)
+            );
+        }
+        let _ = write!(drawn, "<circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"{DOT}\"/></g>");
+    }
+    let told = dots.iter().map(|dot| {
+        let place = if dot.is_front { ", on the front" } else { "" };
+        format!("{}: {:.2} and {:.3}{place}", dot.name, dot.x, dot.y)
+    });
+    let told = format!("{title}. {}", told.collect::<Vec<_>>().join("; "));
+    format!(
+        "<figure><figcaption>{}; up: {}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         role=\"img\" aria-label=\"{}\">{drawn}</svg></figure>",
+        escaped(title),
+        escaped(y),
+        escaped(&told)
+    )
+}
+
+/// The ticks of both axes, and what lies along the lower one.
+fn grid(along: &Axis, up: &Axis, x: &str) -> String {
     let mut drawn = String::new();
     for tick in along.ticks() {
         let at = along.at(tick);
@@ -66,45 +113,55 @@ pub(super) fn scatter(title: &str, [x, y]: [&str; 2], dots: &[Dot]) -> String {
         HEIGHT - 6.0,
         escaped(x)
     );
-    let mut order: Vec<&Dot> = dots.iter().collect();
-    order.sort_by(|a, b| up.at(a.y).total_cmp(&up.at(b.y)).then(a.x.total_cmp(&b.x)));
-    for (dot, text_y) in order.iter().zip(spread(&order, &up)) {
-        let (cx, cy) = (along.at(dot.x), up.at(dot.y));
-        let is_right = cx > WIDTH * 0.6;
-        let _ = write!(
-            drawn,
-            "<g class=\"{}\"><circle cx=\"{cx:.1}\" cy=\"{cy:.1}\" r=\"5\"/>\
-             <text{} x=\"{:.1}\" y=\"{text_y:.1}\">{}</text></g>",
-            if dot.is_front { "front" } else { "beaten" },
-            if is_right { " class=\"figure\"" } else { "" },
-            if is_right { cx - 9.0 } else { cx + 9.0 },
-            escaped(&dot.name)
-        );
-    }
-    let told = dots.iter().map(|dot| {
-        let place = if dot.is_front { ", on the front" } else { "" };
-        format!("{}: {:.2} and {:.3}{place}", dot.name, dot.x, dot.y)
-    });
-    let told = format!("{title}. {}", told.collect::<Vec<_>>().join("; "));
-    format!(
-        "<figure><figcaption>{}; up: {}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         role=\"img\" aria-label=\"{}\">{drawn}</svg></figure>",
-        escaped(title),
-        escaped(y),
-        escaped(&told)
-    )
+    drawn
 }
 
-/// Where names stand, from the top, so that none covers another.
-fn spread(order: &[&Dot], up: &Axis) -> Vec<f64> {
-    let mut places: Vec<f64> = order.iter().map(|dot| up.at(dot.y) + 4.0).collect();
-    // From the bottom up: the last stays, the others make room.
-    let mut below = HEIGHT - BOTTOM + LINE;
-    for (place, _) in places.iter_mut().zip(order).rev().filter(|(_, dot)| !dot.name.is_empty()) {
-        *place = place.min(below - LINE);
-        below = *place;
+/// Where a name begins, or ends if it stands on the left, and the middle of its height.
+#[derive(Clone, Copy, Debug)]
+struct Name {
+    x: f64,
+    y: f64,
+    is_left: bool,
+}
+
+/// Beside each dot, or as near as nothing is covered, neither a dot nor a name.
+fn names(dots: &[Dot], places: &[[f64; 2]]) -> Vec<Option<Name>> {
+    let mut taken: Vec<[f64; 4]> =
+        places.iter().map(|[x, y]| [x - DOT, x + DOT, y - DOT, y + DOT]).collect();
+    let mut found = Vec::with_capacity(dots.len());
+    for (dot, [cx, cy]) in dots.iter().zip(places) {
+        if dot.name.is_empty() {
+            found.push(None);
+            continue;
+        }
+        let width = LETTER * dot.name.chars().count() as f64;
+        let lines = (0..=MAX_LINES).flat_map(|line| [-line, line]);
+        let tries = lines.flat_map(|line| [false, true].map(|is_left| (line, is_left)));
+        let name = |(line, is_left): (i32, bool)| Name {
+            x: if is_left { cx - BESIDE } else { cx + BESIDE },
+            y: cy + f64::from(line) * LINE,
+            is_left,
+        };
+        let room = |name: &Name| {
+            let from = if name.is_left { name.x - width } else { name.x };
+            [from, from + width, name.y - LINE / 2.0, name.y + LINE / 2.0]
+        };
+        let is_free = |name: &Name| {
+            let [left, right, top, bottom] = room(name);
+            left >= 0.0
+                && right <= WIDTH
+                && top >= 0.0
+                && bottom <= HEIGHT - BOTTOM + LINE / 2.0
+                && taken
+                    .iter()
+                    .all(|of| left >= of[1] || right <= of[0] || top >= of[3] || bottom <= of[2])
+        };
+        // Where there is no room at all, the list below the plot has it.
+        let place = tries.map(name).find(is_free);
+        taken.extend(place.iter().map(room));
+        found.push(place);
     }
-    places
+    found
 }
 
 /// From the power of ten below the smallest value, or from nothing, to the largest.
@@ -129,11 +186,18 @@ impl Axis {
         self.from + (self.to - self.from) * part.clamp(0.0, 1.0)
     }
 
-    /// 0 if it is there, and the powers of ten up to the largest value.
+    /// 0 if it is there, and the powers of ten up to the largest value that have room.
     fn ticks(&self) -> Vec<f64> {
         let powers = (-2..=9).map(|power| 10.0_f64.powi(power));
-        let ticks = [0.0].into_iter().chain(powers);
-        ticks.filter(|tick| (self.least..=self.most).contains(&scaled(*tick))).collect()
+        let within = |tick: &f64| (self.least..=self.most).contains(&scaled(*tick));
+        let mut ticks: Vec<f64> = Vec::new();
+        for tick in [0.0].into_iter().chain(powers).filter(within) {
+            let before = ticks.last().map(|before| (self.at(tick) - self.at(*before)).abs());
+            if before.is_none_or(|gap| gap >= LINE) {
+                ticks.push(tick);
+            }
+        }
+        ticks
     }
 }
 
@@ -151,13 +215,36 @@ mod tests {
     }
 
     #[test]
-    fn names_that_would_cover_each_other_are_moved_apart() {
-        let dots = [dot("a", 2.0, 0.0), dot("", 2.0, 0.0), dot("b", 2.0, 0.0), dot("c", 60.0, 0.0)];
-        let order: Vec<&Dot> = dots.iter().collect();
-        let up = Axis::over([0.0].into_iter(), HEIGHT - BOTTOM, TOP);
-        let places = spread(&order, &up);
-        assert!(places[2] - places[0] >= LINE && places[3] - places[2] >= LINE, "{places:?}");
-        assert_eq!(places[1], up.at(0.0) + 4.0, "who has no name needs no room");
+    fn no_name_covers_a_dot_or_another_name_or_leaves_the_plot() {
+        let named = ["kubelet-liveness", "lifeguard", "default", "", "count-debounce"];
+        let dots = named.map(|name| dot(name, 1.0, 0.0));
+        for places in [
+            [[150.0, 205.0], [160.0, 205.0], [348.0, 205.0], [155.0, 205.0], [340.0, 200.0]],
+            [[50.0, 12.0]; 5],
+            [[348.0, 210.0]; 5],
+        ] {
+            let names = names(&dots, &places);
+            let rooms: Vec<[f64; 4]> = names
+                .iter()
+                .zip(&dots)
+                .filter_map(|(name, dot)| {
+                    let Name { x, y, is_left } = (*name)?;
+                    let width = LETTER * dot.name.len() as f64;
+                    let from = if is_left { x - width } else { x };
+                    Some([from, from + width, y - LINE / 2.0, y + LINE / 2.0])
+                })
+                .collect();
+            assert_eq!(rooms.len(), 4, "all that have a name: {names:?}");
+            for (nth, [left, right, top, bottom]) in rooms.iter().enumerate() {
+                assert!(*left >= 0.0 && *right <= WIDTH && *top >= 0.0, "{names:?}");
+                let apart = |of: &[f64; 4]| {
+                    *left >= of[1] || *right <= of[0] || *top >= of[3] || *bottom <= of[2]
+                };
+                assert!(rooms[nth + 1..].iter().all(apart), "{names:?}");
+                let of_dots = places.map(|[x, y]| [x - DOT, x + DOT, y - DOT, y + DOT]);
+                assert!(of_dots.iter().all(apart), "{names:?}");
+            }
+        }
     }
 
     #[test]
@@ -165,6 +252,7 @@ mod tests {
         let axis = |values: [f64; 2]| Axis::over(values.into_iter(), 0.0, 100.0).ticks();
         assert_eq!(axis([25.0, 168.0]), [10.0, 100.0]);
         assert_eq!(axis([0.0, 0.3]), [0.0, 0.01, 0.1]);
+        assert_eq!(axis([0.0, 900.0])[..2], [0.0, 0.1], "0.01 would cover 0");
         assert_eq!(Axis::over([10.0, 168.0].into_iter(), 0.0, 100.0).at(10.0), 0.0);
     }
 

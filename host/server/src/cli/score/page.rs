@@ -16,7 +16,7 @@ use crate::cli::{
 pub(super) fn page(board: &Scoreboard, scenarios: &[Scenario]) -> String {
     let mut body = "<header><h1>Scoreboard</h1><p class=\"hypothesis\">Who finds the dead sooner, \
                     and restarts fewer of the living? Lower and further to the left is better; \
-                    nobody on the front is beaten in both.</p></header>"
+                    nobody on the front, whose dots are full, is beaten in both.</p></header>"
         .to_owned();
     for (name, scores) in board.by_scenario() {
         let about = scenarios.iter().find(|scenario| scenario.name == name);
@@ -45,17 +45,31 @@ fn plot(board: &Scoreboard, scores: &[&Score]) -> String {
             is_front: board.better_than(score).is_empty(),
         })
     });
-    scatter(
+    let unfound: Vec<_> = scores
+        .iter()
+        .filter(|score| matches!(score.detect_p50, Detected::Never))
+        .map(|score| escaped(&score.policy))
+        .collect();
+    let unfound = match &unfound[..] {
+        [] => String::new(),
+        some => {
+            format!("<p>Not drawn, as half of the dead are never found: {}.</p>", some.join(", "))
+        }
+    };
+    let plot = scatter(
         "Median time to detect (s) and false restarts a workspace-day",
         ["time to detect, s", "false restarts a workspace-day"],
         &dots.collect::<Vec<_>>(),
-    )
+    );
+    plot + &unfound
 }
 
 fn table(board: &Scoreboard, scores: &[&Score]) -> String {
-    let mut text = "<div class=\"wide\"><table><thead><tr>".to_owned();
+    let mut text = "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"All \
+                    figures\"><table><thead><tr>"
+        .to_owned();
     for column in COLUMNS {
-        let _ = write!(text, "<th>{}</th>", column.heading);
+        let _ = write!(text, "<th scope=\"col\">{}</th>", column.heading);
     }
     text += "</tr></thead><tbody>";
     for score in scores {

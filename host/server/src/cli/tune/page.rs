@@ -49,7 +49,7 @@ pub(super) fn page(ground: &Ground, search: &Search, found: &Found) -> String {
         body,
         "<p><strong>Recommended: {}</strong>, at {} for a restart of the living and {} for a minute \
          in which one lies dead.</p></section><section><h2>The front</h2><div \
-         class=\"wide\"><table><thead><tr><th>settings</th><th>time to detect</th><th>unfound min a \
+         class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"The front\"><table><thead><tr><th>settings</th><th>time to detect</th><th>unfound min a \
          day</th><th>false a day</th><th>price</th><th>{}</th></tr></thead><tbody>",
         escaped(&shown(&found.best.settings)),
         found.price.false_restart,
