@@ -247,11 +247,13 @@ impl Draft<'_> {
             rows.write_record([name, &sent.to_string(), &received.to_string(), from])
         };
         for (place, sender) in self.senders() {
+            let (way, every) = (sender.way(0.5).unwrap_or_default(), sender.interval());
             for (index, beat) in sender.beats.iter().enumerate() {
                 write(&sender.name, beat.sent, beat.way, "recorded")?;
-                let way = sender.way(0.5).filter(|_| self.ground.gaps[place].contains(&index));
-                for sent in way.iter().flat_map(|_| self.made(sender, index)) {
-                    write(&sender.name, sent, way.unwrap_or_default(), "made")?;
+                if self.ground.gaps[place].contains(&index) {
+                    for sent in self.made(sender, index, every) {
+                        write(&sender.name, sent, way, "made")?;
+                    }
                 }
             }
         }
@@ -286,18 +288,24 @@ impl Draft<'_> {
 
     /// How many are made.
     fn made_beats(&self) -> u64 {
-        let of = |(place, sender)| {
-            let gaps: &std::collections::BTreeSet<usize> = &self.ground.gaps[place];
-            gaps.iter().map(|index| self.made(sender, *index).count() as u64).sum::<u64>()
+        let of = |(place, sender): (usize, &Sender)| {
+            let gaps = &self.ground.gaps[place];
+            let every = sender.interval();
+            gaps.iter().map(|index| self.made(sender, *index, every).count() as u64).sum::<u64>()
         };
         self.senders().map(of).sum()
     }
 
     /// Between that beat and the next, at the sender's own pace.
-    fn made<'s>(&self, sender: &'s Sender, index: usize) -> impl Iterator<Item = Millis> + 's {
+    fn made(
+        &self,
+        sender: &Sender,
+        index: usize,
+        every: Option<Millis>,
+    ) -> impl Iterator<Item = Millis> + use<> {
         let last = sender.beats.get(index).map_or(self.ends, |beat| beat.sent);
         let next = sender.beats.get(index + 1).map_or(self.ends, |beat| beat.sent);
-        let every = sender.interval().unwrap_or(Millis(0)).0;
+        let every = every.unwrap_or_default().0;
         // Nearer to the next than half of its pace there is none.
         let count = next.0.saturating_sub(last.0 + every / 2).checked_div(every).unwrap_or(0);
         (1..=count).map(move |nth| Millis(last.0 + nth * every))
