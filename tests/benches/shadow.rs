@@ -136,7 +136,7 @@ async fn callers(supervisor: &Supervisor, load: Load) -> Vec<Duration> {
             let mut lengths = BETWEEN_BURSTS_MS.cycle().step_by(11);
             while began.elapsed() < TURN {
                 let length = lengths.next().map_or(Duration::ZERO, Duration::from_millis);
-                tokio::time::sleep(length).await;
+                tokio::time::sleep_until(tokio::time::Instant::now() + length).await;
                 let burst: Vec<_> =
                     (1..=FLEET).map(|n| tokio::spawn(fails(supervisor.clone(), n))).collect();
                 for caller in burst {

@@ -28,7 +28,8 @@ pub(crate) fn run(root: &Path, args: &ScoreboardArgs) -> anyhow::Result<()> {
         command.args(["--policy", &policy]);
     }
     let status = command.status().context("cannot start cargo")?;
-    ensure!(status.success(), "the scoreboard was not made");
+    // 1: some policy broke a property, which is what the scoreboard shows.
+    ensure!(matches!(status.code(), Some(0 | 1)), "the scoreboard was not made: {status}");
     say(&format!("{SCOREBOARD} is made"));
     Ok(())
 }

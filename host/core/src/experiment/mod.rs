@@ -183,7 +183,12 @@ impl Experiment {
     /// for ever. A larger share moves workspaces to the candidate's arm, a smaller
     /// one moves them back, and nobody else.
     pub fn arm(&self, workspace: &WorkspaceId) -> Arm {
-        if bucket(&self.name, workspace) < self.share_bp { Arm::Candidate } else { Arm::Control }
+        // Who is in it does not matter where everybody is.
+        if self.share_bp >= ALL_BP || bucket(&self.name, workspace) < self.share_bp {
+            Arm::Candidate
+        } else {
+            Arm::Control
+        }
     }
 
     /// Whether both arms judge for a workspace that takes part.

@@ -64,7 +64,7 @@ impl Comparison {
 
     /// The evidence against "the candidate has no more than the control".
     pub fn e_value(&self) -> f64 {
-        average(&self.log_ratios)
+        if self.events == [0, 0] { 1.0 } else { average(&self.log_ratios) }
     }
 }
 

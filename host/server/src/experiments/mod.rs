@@ -16,6 +16,7 @@
 mod beside;
 mod ending;
 mod observer;
+mod page;
 mod promote;
 mod record;
 mod report;
@@ -35,7 +36,8 @@ use reprieve_core::{
 use reprieve_runtime::{Current, Generation, Policy, Trial};
 
 pub use self::{
-    observer::{Disagreement, MAX_DISAGREEMENTS, Observer, Page},
+    observer::Observer,
+    page::{Disagreement, MAX_DISAGREEMENTS, Page},
     record::{Act, Record, State},
     report::{
         ArmReport, ComparisonReport, CoursePart, CourseReport, DisagreementKind,

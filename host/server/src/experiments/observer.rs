@@ -5,7 +5,7 @@
 //! [`beside`](super::beside).
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -16,26 +16,22 @@ use parking_lot::{Mutex, RwLock};
 use reprieve_core::{
     decision::{Decision, Outcome},
     evidence::{Answer, Exchange},
-    experiment::{Arm, Breach, Experiment, Tally},
-    ids::{DecisionId, ExperimentName, LifeId, TenantId, WorkspaceId},
+    experiment::{Arm, Tally},
+    ids::{ExperimentName, LifeId, WorkspaceId},
     judgement::{Attempt, Call, Verdict},
     ports::Witness,
     time::{Millis, UnixMillis},
 };
 use reprieve_runtime::{Generation, StoodIn, Trial, Tried, Who};
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::beside::{Beside, Order};
+use super::{
+    Page,
+    beside::{Beside, Order},
+};
 
-/// The newest disagreements of an experiment that are kept one by one.
-pub const MAX_DISAGREEMENTS: usize = 200;
-/// Kinds of disagreement that are counted apart; the rest counts as one more.
-const MAX_KINDS: usize = 64;
 /// A chain of looks that nobody went on with for so long has ended.
 const CHAIN_ENDS_AFTER: Millis = Millis::from_secs(60);
-/// What kinds beyond that are called together.
-const OTHERS: &str = "_other";
 
 /// The book of everything that the experiments of this host see.
 #[derive(Debug, Default)]
@@ -60,30 +56,6 @@ pub(super) struct Book {
     changed: AtomicBool,
 }
 
-/// What goes to disk of it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Page {
-    pub tally: Tally,
-    /// The newest first.
-    pub disagreements: VecDeque<Disagreement>,
-    pub kinds: BTreeMap<String, u64>,
-    /// The guardrail that was broken.
-    pub breach: Option<Breach>,
-}
-
-/// The arms judged the same evidence in two ways.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Disagreement {
-    /// Of the arm that acts; its evidence explains both.
-    pub decision: DecisionId,
-    pub at: UnixMillis,
-    pub workspace: WorkspaceId,
-    pub tenant: TenantId,
-    /// Verdict and reason: "busy settle-window".
-    pub control: String,
-    pub candidate: String,
-}
-
 /// A workspace that takes part.
 #[derive(Clone, Debug)]
 struct Member {
@@ -106,17 +78,6 @@ struct Chain {
 pub(super) struct Judged {
     pub(super) outcome: Outcome,
     pub(super) failed: bool,
-}
-
-impl Page {
-    pub(super) fn new(experiment: &Experiment) -> Self {
-        Self {
-            tally: Tally::new(experiment.mode, experiment.guardrails),
-            disagreements: VecDeque::new(),
-            kinds: BTreeMap::new(),
-            breach: None,
-        }
-    }
 }
 
 impl Book {
@@ -218,7 +179,7 @@ impl Observer {
     ) {
         let Call::Judge { attempt, .. } = decision.call else { return };
         // Of a shadow that judges some, the others are nobody's arm.
-        if !tried.experiment.is_compared(&decision.workspace) {
+        if tried.other.is_none() && tried.stood_in.is_none() {
             return;
         }
         let Some(book) = self.book(&tried.experiment.name) else { return };
@@ -446,34 +407,6 @@ impl Member {
         let (_, at) = self.dead.take_if(|(dead, _)| *dead < life)?;
         Some(at.age(now))
     }
-}
-
-impl Page {
-    fn disagree(&mut self, order: &Order, other: &Outcome) {
-        let (acting, other) = (told(&order.outcome), told(other));
-        let (control, candidate) = match order.arm {
-            Arm::Candidate => (acting, other),
-            Arm::Control => (other, acting),
-        };
-        let mut kind = format!("{control} / {candidate}");
-        if !self.kinds.contains_key(&kind) && self.kinds.len() >= MAX_KINDS {
-            OTHERS.clone_into(&mut kind);
-        }
-        *self.kinds.entry(kind).or_default() += 1;
-        self.disagreements.truncate(MAX_DISAGREEMENTS - 1);
-        self.disagreements.push_front(Disagreement {
-            decision: order.decision.clone(),
-            at: order.at,
-            workspace: order.who.workspace.clone(),
-            tenant: order.who.tenant.clone(),
-            control,
-            candidate,
-        });
-    }
-}
-
-fn told(outcome: &Outcome) -> String {
-    format!("{} {}", crate::supervisor::verdict_name(outcome.verdict()), outcome.reason_code())
 }
 
 const fn is_same_kind(one: Verdict, other: Verdict) -> bool {
