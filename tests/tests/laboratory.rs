@@ -219,7 +219,10 @@ async fn a_search_that_is_killed_goes_on_to_the_same_result() {
     fs::write(program.folder().join("other.toml"), text).unwrap();
     let (code, told) = program.run_command(&other).await;
     assert_eq!(code, 2, "{told}");
-    assert!(told.contains("killed.jsonl is of another scenario, policy or version"), "{told}");
+    assert!(
+        told.contains("killed.jsonl is of another scenario or log, policy or version"),
+        "{told}"
+    );
 }
 
 #[tokio::test]
@@ -291,7 +294,10 @@ async fn a_wrong_question_is_told_what_is_wrong_with_it() {
             &["settle: \"7200s\" is out of range; allowed is 0s to 1h"],
         ),
         (&format!("{settle} --false-restart=-1"), &["is no price"]),
-        (&format!("{settle} --journal other.jsonl"), &["of another scenario, policy or version"]),
+        (
+            &format!("{settle} --journal other.jsonl"),
+            &["of another scenario or log, policy or version"],
+        ),
         (&format!("{settle} --policy project"), &["mine.wasm is not there"]),
         ("decisions --log nowhere.jsonl", &["cannot read the log nowhere.jsonl"]),
         ("decisions --log x --follow", &["--follow"]),
