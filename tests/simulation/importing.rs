@@ -13,7 +13,7 @@ use reprieve_core::{
     settings::Settings,
 };
 use reprieve_lab::{Happening, RunOptions, Scenario, Seed, Truth, simulate};
-use reprieve_tests::{page, reprieve};
+use reprieve_tests::{outcome_of, page, reprieve};
 
 use crate::contender;
 
@@ -26,14 +26,8 @@ fn example() -> PathBuf {
 /// A command in that folder: its exit code, and what it prints.
 fn told(folder: &Path, command: &str) -> (i32, String) {
     let path = std::env::var("PATH").unwrap_or_default();
-    let output = Command::new("sh")
-        .args(["-c", command])
-        .current_dir(folder)
-        .env("PATH", format!("{}:{path}", reprieve().parent().unwrap().display()))
-        .output()
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(told).unwrap())
+    let path = format!("{}:{path}", reprieve().parent().unwrap().display());
+    outcome_of(Command::new("sh").args(["-c", command]).current_dir(folder).env("PATH", path))
 }
 
 /// A folder with the example's files.

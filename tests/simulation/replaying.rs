@@ -16,7 +16,7 @@ use reprieve_lab::{
     simulate,
 };
 use reprieve_runtime::Who;
-use reprieve_tests::reprieve;
+use reprieve_tests::{outcome_of, reprieve};
 
 use crate::{contender, scenario};
 
@@ -147,14 +147,8 @@ fn a_line_that_is_no_decision_is_named_with_its_number_and_field() {
 /// `reprieve replay`, with its exit code and what it prints.
 fn told(args: &[&str]) -> (i32, String) {
     let dir = tempfile::tempdir().unwrap();
-    let output = Command::new(reprieve())
-        .arg("replay")
-        .args(args)
-        .env("REPRIEVE_STATE_DIR", dir.path())
-        .output()
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(told).unwrap())
+    let mut command = Command::new(reprieve());
+    outcome_of(command.arg("replay").args(args).env("REPRIEVE_STATE_DIR", dir.path()))
 }
 
 #[test]

@@ -8,7 +8,7 @@ use reprieve_lab::{
     Happening, RunOptions, Scenario, Seed, simulate,
     tune::{Outcome, Part, Plan, Price, Record, Search},
 };
-use reprieve_tests::reprieve;
+use reprieve_tests::{outcome_of, reprieve};
 
 use crate::contender;
 
@@ -113,15 +113,9 @@ fn the_best_window_of_a_log_is_found_and_keeps_its_promise_on_the_later_part() {
 }
 
 fn told(folder: &Path, args: &[&str]) -> (i32, String) {
-    let output = Command::new(reprieve())
-        .arg("tune")
-        .args(args)
-        .args(["--param", "recent_heartbeat=20s..60s/3", "--runs", "4"])
-        .current_dir(folder)
-        .output()
-        .unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(told).unwrap())
+    let always = ["--param", "recent_heartbeat=20s..60s/3", "--runs", "4"];
+    let mut command = Command::new(reprieve());
+    outcome_of(command.arg("tune").args(args).args(always).current_dir(folder))
 }
 
 #[test]

@@ -25,7 +25,7 @@ mod stage;
 
 pub use courier::FakeCourier;
 pub use policies::{PolicyName, generation, policies_in};
-pub use program::{Program, Running, reprieve};
+pub use program::{Program, Running, outcome_of, reprieve};
 pub use python::venvs;
 pub use runtime::{FakeRuntime, Start};
 pub use stage::{Stage, StageOptions, ws};

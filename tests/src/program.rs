@@ -35,6 +35,14 @@ pub fn reprieve() -> PathBuf {
     binary
 }
 
+/// Runs a command to its end: its exit code, and what it prints on both streams.
+pub fn outcome_of(command: &mut std::process::Command) -> (i32, String) {
+    let output = command.output().expect("the command starts");
+    let told = [output.stdout, output.stderr].concat();
+    let told = String::from_utf8(told).expect("it prints text");
+    (output.status.code().expect("no signal ends it"), told)
+}
+
 /// A configuration, a state folder and ports, for hosts that come and go.
 pub struct Program {
     state: tempfile::TempDir,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use http::{Method, StatusCode};
-use reprieve_tests::{Program, reprieve};
+use reprieve_tests::{Program, outcome_of, reprieve};
 use serde_json::{Value, json};
 
 const DECISIONS: usize = 100_000;
@@ -57,10 +57,8 @@ async fn retune(program: &Program, seconds: usize) {
 }
 
 /// `reprieve replay`: how it ended, and what it says.
-fn replay(state: &Path) -> (Option<i32>, String) {
-    let output = Command::new(reprieve()).arg("replay").arg(state).output().unwrap();
-    let told = [output.stdout, output.stderr].concat();
-    (output.status.code(), String::from_utf8(told).unwrap())
+fn replay(state: &Path) -> (i32, String) {
+    outcome_of(Command::new(reprieve()).arg("replay").arg(state))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,12 +82,12 @@ async fn a_hundred_thousand_decisions_of_a_real_host_replay_without_a_difference
 
     let state = program.state().to_owned();
     let (code, told) = tokio::task::spawn_blocking(move || replay(&state)).await.unwrap();
-    assert_eq!(code, Some(0), "while it runs: {told}");
+    assert_eq!(code, 0, "while it runs: {told}");
     host.end().await;
     let (state, began) = (program.state().to_owned(), Instant::now());
     let (code, told) = tokio::task::spawn_blocking(move || replay(&state)).await.unwrap();
     eprintln!("{told}\nin {:?}", began.elapsed());
-    assert_eq!(code, Some(0), "{told}");
+    assert_eq!(code, 0, "{told}");
     assert!(told.contains(" 0 DIFFER"), "{told}");
     let count: usize = told.split(' ').next().unwrap().replace(',', "").parse().expect(&told);
     assert!(count >= DECISIONS * 9 / 10, "{told}");
