@@ -3,8 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
-use std::{fs, path::Path, process::Stdio};
+use std::{fs, path::Path, process::Stdio, sync::Arc};
 
+use reprieve_server::{
+    clock::HostClock,
+    store::{DATABASE, Store, StoreOptions},
+};
 use reprieve_tests::{Program, reprieve};
 use serde_json::Value;
 use tokio::process::Command;
@@ -130,24 +134,26 @@ async fn a_run_is_drawn_with_its_truth_and_a_part_of_it_too() {
     assert!(!page.contains("<td>0:2:"), "{page}");
 }
 
+/// A decision as a log has it, on a line of its own.
+fn decision(n: u32, workspace: &str, verdict: &str) -> String {
+    format!(
+        "{{\"id\":\"{n:032x}\",\"at\":{at},\"workspace\":\"{workspace}\",\"tenant\":\"acme\",\
+         \"life\":1,\"generation\":{{\"number\":1,\"policy\":\"default 0.1.0\",\
+         \"component\":\"{digest}\",\"settings\":\"{digest}\"}},\"call\":{{\"judge\":{{\
+         \"trigger\":\"sweep\",\"attempt\":{{\"number\":0,\"since_first\":0}}}}}},\
+         \"evidence\":[{{\"question\":\"look\",\"answer\":{{\"look\":{{\"Err\":\
+         \"overloaded\"}}}}}}],\"memory_write\":null,\"outcome\":{{\"judged\":{{\
+         \"verdict\":\"{verdict}\",\"reason\":{{\"code\":\"probe-fault\",\
+         \"meaning\":\"Not seen.\"}}}}}},\"cost\":{{\"passes\":2,\"guest_us\":1,\
+         \"total\":40}},\"effect\":null}}\n",
+        at = 1_776_330_626_000_u64 + u64::from(n) * 1_000,
+        digest = "ab".repeat(32),
+    )
+}
+
 #[tokio::test]
 async fn a_log_is_listed_and_drawn_as_the_host_that_wrote_it() {
     let program = Program::new("");
-    let decision = |n: u32, workspace: &str, verdict: &str| {
-        format!(
-            "{{\"id\":\"{n:032x}\",\"at\":{at},\"workspace\":\"{workspace}\",\"tenant\":\"acme\",\
-             \"life\":1,\"generation\":{{\"number\":1,\"policy\":\"default 0.1.0\",\
-             \"component\":\"{digest}\",\"settings\":\"{digest}\"}},\"call\":{{\"judge\":{{\
-             \"trigger\":\"sweep\",\"attempt\":{{\"number\":0,\"since_first\":0}}}}}},\
-             \"evidence\":[{{\"question\":\"look\",\"answer\":{{\"look\":{{\"Err\":\
-             \"overloaded\"}}}}}}],\"memory_write\":null,\"outcome\":{{\"judged\":{{\
-             \"verdict\":\"{verdict}\",\"reason\":{{\"code\":\"probe-fault\",\
-             \"meaning\":\"Not seen.\"}}}}}},\"cost\":{{\"passes\":2,\"guest_us\":1,\
-             \"total\":40}},\"effect\":null}}\n",
-            at = 1_776_330_626_000_u64 + u64::from(n) * 1_000,
-            digest = "ab".repeat(32),
-        )
-    };
     let log = decision(1, "ws-1", "alive") + &decision(2, "ws-2", "alive");
     fs::write(program.folder().join("log.jsonl"), &log).unwrap();
     let list = run(&program, "reprieve decisions --log log.jsonl --html log.html").await;
@@ -178,6 +184,48 @@ async fn a_log_is_listed_and_drawn_as_the_host_that_wrote_it() {
     let (code, told) = program.run_command("reprieve decisions --log log.jsonl").await;
     assert_eq!(code, 1, "{told}");
     assert!(told.contains("log.jsonl, line 2") && told.contains("DEAD"), "{told}");
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_told_with_its_place() {
+    let program = Program::new("");
+    let folder = program.folder().join("kept");
+    let clock = Arc::new(HostClock::start());
+    let store = Store::open(&folder, StoreOptions::default(), clock).await.unwrap();
+    store.close().await.unwrap();
+    let database = rusqlite::Connection::open(folder.join(DATABASE)).unwrap();
+    let told = async |command: &str| program.run_command(command).await;
+    assert_eq!(told("reprieve replay kept").await, (2, "error: kept holds no decision\n".into()));
+
+    for (n, verdict) in [(1, "alive"), (2, "undead")] {
+        let row = decision(n, "ws-1", verdict);
+        let sql = "INSERT INTO decisions (id, at, workspace, tenant, decision) VALUES (?, 1, 'w', 't', ?)";
+        database.execute(sql, (n, row)).unwrap();
+    }
+    for (command, code) in [
+        ("reprieve replay kept", 1),
+        ("reprieve decisions --log kept", 1),
+        ("reprieve tune --on kept --param settle=10s..2min", 2),
+    ] {
+        let (exit, told) = told(command).await;
+        assert_eq!(exit, code, "{command}: {told}");
+        assert!(told.contains("kept, decision 2: unknown variant `undead`"), "{command}: {told}");
+        assert!(told.contains("written by a newer version"), "{command}: {told}");
+    }
+    for (format, remedy) in [
+        (99, "start the version of Reprieve that wrote it, or a newer one"),
+        (1, "start its host on it once"),
+    ] {
+        database.pragma_update(None, "user_version", format).unwrap();
+        for command in
+            ["replay kept", "decisions --log kept", "tune --on kept --param settle=1s..9s"]
+        {
+            let (exit, told) = told(&format!("reprieve {command}")).await;
+            assert_eq!(exit, 2, "{command}: {told}");
+            let expected = format!("kept/{DATABASE} has format {format}");
+            assert!(told.contains(&expected) && told.contains(remedy), "{command}: {told}");
+        }
+    }
 }
 
 /// Runs in a journal: all lines but the first.

@@ -202,6 +202,17 @@ async fn a_newer_database_is_left_alone() {
 }
 
 #[tokio::test]
+async fn an_older_database_is_not_read_beside_its_host() {
+    let folder = tempfile::tempdir().unwrap();
+    open(folder.path()).await.unwrap().close().await.unwrap();
+    let older = rusqlite::Connection::open(folder.path().join(DATABASE)).unwrap();
+    older.pragma_update(None, "user_version", 1).unwrap();
+    drop(older);
+    let refused = DecisionReader::open(folder.path()).unwrap_err().to_string();
+    assert!(refused.contains("has format 1,") && refused.contains("start its host"), "{refused}");
+}
+
+#[tokio::test]
 async fn a_folder_that_cannot_be_written_is_named() {
     // Permissions do not stop root, so the path leads through a file.
     let file = tempfile::NamedTempFile::new().unwrap();

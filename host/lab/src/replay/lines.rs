@@ -5,25 +5,25 @@ use reprieve_core::decision::Decision;
 /// The longest line that is looked at: far more than the evidence of a decision.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
 
-/// A line that is no decision.
+/// Why a line is no decision.
 #[derive(Debug, thiserror::Error)]
 pub enum BadLine {
-    #[error("line {number}: is no decision: {detail}")]
-    Malformed { number: u64, detail: String },
-    #[error("line {number}: is longer than {MAX_LINE_BYTES} bytes, and no decision is")]
-    Oversized { number: u64 },
-    #[error("line {number}: {detail}; was it written by a newer version?")]
-    Newer { number: u64, detail: String },
+    #[error("is no decision: {detail}")]
+    Malformed { detail: String },
+    #[error("is longer than {MAX_LINE_BYTES} bytes, and no decision is")]
+    Oversized,
+    #[error("{detail}; was it written by a newer version?")]
+    Newer { detail: String },
 }
 
-/// Reads one line. None: it is empty. `number`: from 1, for messages.
-pub fn read_line(line: &[u8], number: u64) -> Result<Option<Decision>, BadLine> {
+/// Reads one line. None: it is empty.
+pub fn read_line(line: &[u8]) -> Result<Option<Decision>, BadLine> {
     let line = line.trim_ascii();
     if line.is_empty() {
         return Ok(None);
     }
     if line.len() > MAX_LINE_BYTES {
-        return Err(BadLine::Oversized { number });
+        return Err(BadLine::Oversized);
     }
     let error = match serde_json::from_slice(line) {
         Ok(decision) => return Ok(Some(decision)),
@@ -34,7 +34,7 @@ pub fn read_line(line: &[u8], number: u64) -> Result<Option<Decision>, BadLine> 
     let detail = text.replace(" at line 1 column ", ", at character ");
     // Words are only ever added: one that nobody knows is a newer one.
     if text.contains("unknown variant") || text.contains("unknown field") {
-        return Err(BadLine::Newer { number, detail });
+        return Err(BadLine::Newer { detail });
     }
-    Err(BadLine::Malformed { number, detail })
+    Err(BadLine::Malformed { detail })
 }

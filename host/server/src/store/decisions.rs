@@ -182,9 +182,9 @@ impl DecisionReader {
         let connection = folder::connect_to_read(&path).map_err(failed)?;
         match schema::check(&connection, Some(&path))? {
             schema::FORMAT => Ok(Self { connection }),
-            // Nothing was ever written, or by an older host that has to be
-            // followed by a newer one first.
-            _ => Err(StoreOpenFailure::Missing { path }),
+            // Nothing was ever written.
+            0 => Err(StoreOpenFailure::Missing { path }),
+            found => Err(StoreOpenFailure::Older { path, found, known: schema::FORMAT }),
         }
     }
 
@@ -197,15 +197,14 @@ impl DecisionReader {
         list(&self.connection, filter)
     }
 
-    /// The next so many after that place in the log, oldest first, each with its
-    /// place. From 0 on they are all there is, whoever writes meanwhile.
-    pub fn page(&self, after: u64, limit: u32) -> Result<Vec<(u64, Decision)>, rusqlite::Error> {
+    /// The next so many after that place in the log as they were written, in JSON,
+    /// oldest first, each with its place. From 0 on they are all there is, whoever
+    /// writes meanwhile.
+    pub fn page(&self, after: u64, limit: u32) -> Result<Vec<(u64, String)>, rusqlite::Error> {
         let sql = "SELECT seq, decision FROM decisions WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params![after, limit.min(MAX_LISTED)], |found| {
-            Ok((found.get(0)?, row::json(found, 1)?))
-        })?;
-        rows.collect()
+        let limit = limit.min(MAX_LISTED);
+        statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     }
 
     /// How many there are.

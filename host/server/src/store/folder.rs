@@ -52,6 +52,11 @@ pub enum StoreOpenFailure {
         path.display()
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
+    #[error(
+        "{} has format {found}, and this version reads format {known}; start its host on it once, which brings it up to date",
+        path.display()
+    )]
+    Older { path: PathBuf, found: u32, known: u32 },
     #[error("there is no database {}; start the host once, or name its folder with `state_dir`", path.display())]
     Missing { path: PathBuf },
     #[error("database {} cannot be opened; check that its disk has room and answers", path.display())]

@@ -23,7 +23,18 @@ pub(in crate::cli) struct Log {
 
 enum From {
     Lines { lines: Box<dyn BufRead>, number: u64, line: Vec<u8> },
-    Store { reader: DecisionReader, folder: PathBuf, after: u64, page: VecDeque<Decision> },
+    Store { reader: DecisionReader, folder: PathBuf, after: u64, page: VecDeque<(u64, String)> },
+}
+
+/// What is no decision, and where it stands in its log.
+#[derive(Debug, thiserror::Error)]
+#[error("{what} {number}: {why}")]
+pub(in crate::cli) struct Bad {
+    /// "line" of a file, "decision" of a store.
+    what: &'static str,
+    /// From 1.
+    number: u64,
+    why: BadLine,
 }
 
 impl Log {
@@ -56,21 +67,13 @@ impl Log {
         }
     }
 
-    pub(in crate::cli) fn next(&mut self) -> anyhow::Result<Option<Result<Decision, BadLine>>> {
+    pub(in crate::cli) fn next(&mut self) -> anyhow::Result<Option<Result<Decision, Bad>>> {
         match &mut self.from {
             From::Lines { lines, number, line } => {
                 next_line(lines, number, line).with_context(|| format!("cannot read {}", self.name))
             }
-            From::Store { reader, after, page, .. } => {
-                if page.is_empty() {
-                    let read = reader.page(*after, PAGE).context("cannot read the decisions")?;
-                    if let Some((newest, _)) = read.last() {
-                        *after = *newest;
-                    }
-                    page.extend(read.into_iter().map(|(_, decision)| decision));
-                }
-                Ok(page.pop_front().map(Ok))
-            }
+            From::Store { reader, after, page, .. } => next_row(reader, after, page)
+                .with_context(|| format!("cannot read the decisions in {}", self.name)),
         }
     }
 }
@@ -80,7 +83,7 @@ fn next_line(
     lines: &mut Box<dyn BufRead>,
     number: &mut u64,
     line: &mut Vec<u8>,
-) -> std::io::Result<Option<Result<Decision, BadLine>>> {
+) -> std::io::Result<Option<Result<Decision, Bad>>> {
     // Ends with the log.
     loop {
         line.clear();
@@ -92,10 +95,29 @@ fn next_line(
         if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
             lines.skip_until(b'\n')?;
         }
-        match read_line(line, *number) {
-            Ok(None) => {}
-            Ok(Some(decision)) => return Ok(Some(Ok(decision))),
-            Err(bad) => return Ok(Some(Err(bad))),
+        let bad = |why| Bad { what: "line", number: *number, why };
+        if let Some(read) = read_line(line).map_err(bad).transpose() {
+            return Ok(Some(read));
+        }
+    }
+}
+
+/// The same of a store's rows.
+fn next_row(
+    reader: &DecisionReader,
+    after: &mut u64,
+    page: &mut VecDeque<(u64, String)>,
+) -> Result<Option<Result<Decision, Bad>>, rusqlite::Error> {
+    // Ends with the store.
+    loop {
+        if page.is_empty() {
+            page.extend(reader.page(*after, PAGE)?);
+        }
+        let Some((number, row)) = page.pop_front() else { return Ok(None) };
+        *after = number;
+        let bad = |why| Bad { what: "decision", number, why };
+        if let Some(read) = read_line(row.as_bytes()).map_err(bad).transpose() {
+            return Ok(Some(read));
         }
     }
 }
