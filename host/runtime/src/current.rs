@@ -19,8 +19,8 @@ use reprieve_core::{
     trust::{Trust, Turn},
 };
 
-use self::double::DoubleJudgement;
 pub use self::trial::{StoodIn, Trial, Tried};
+use self::{double::DoubleJudgement, trial::Beside};
 use crate::{Blame, Conduct, Decided, Generation, Instances, PolicyFailure, Who, judge};
 
 /// One judgement in so many is judged again, in a fresh instance, where nobody
@@ -179,31 +179,31 @@ impl Current {
         who: &Who,
         witness: &Arc<dyn Witness>,
     ) -> (Decided, Option<Tried>) {
-        let placed = self.in_force.read().clone();
-        let Some((trial, candidate)) = trial::of(&placed.trials, who, witness) else {
-            return (self.decide_by(placed.generation, call, who, witness).await, None);
+        let Placed { generation: control, trials, .. } = self.in_force.read().clone();
+        let Some((nth, candidate)) = trial::of(&trials, who, witness) else {
+            return (self.decide_by(control, call, who, witness).await, None);
         };
-        let (experiment, control) = (Arc::clone(&trial.experiment), placed.generation);
+        let experiment = &trials[nth].experiment;
         let acts = experiment.acts(&who.workspace);
         let stood_in = if acts == Arm::Candidate {
-            match put_to_candidate(&candidate, call, who, witness).await {
+            match put_to_candidate(candidate, call, who, witness).await {
                 // It acts no more, not even on what it was asked before.
-                Ok(_) if trial.running().is_none() => {
+                Ok(_) if trials[nth].running().is_none() => {
                     return (self.decide_by(self.snapshot(), call, who, witness).await, None);
                 }
                 Ok(decided) => {
-                    let (stood_in, other) = (None, Some(control));
-                    return (decided, Some(Tried { experiment, acts, stood_in, other }));
+                    let (stood_in, beside) = (None, Beside::Control(control));
+                    return (decided, Some(Tried { trials, nth, acts, stood_in, beside }));
                 }
                 Err(why) => Some(why),
             }
         } else {
             None
         };
-        let decided = self.decide_by(control, call, who, witness).await;
         let is_compared = stood_in.is_none() && experiment.is_compared(&who.workspace);
-        let other = is_compared.then_some(candidate);
-        (decided, Some(Tried { experiment, acts, stood_in, other }))
+        let beside = if is_compared { Beside::Candidate } else { Beside::Nobody };
+        let decided = self.decide_by(control, call, who, witness).await;
+        (decided, Some(Tried { trials, nth, acts, stood_in, beside }))
     }
 
     async fn decide_by(

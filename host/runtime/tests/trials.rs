@@ -68,7 +68,7 @@ async fn each_workspace_is_judged_by_its_arm_and_by_the_other_beside() {
         seen[trial.acts as usize] += 1;
         let by_candidate = decided.generation.component == unruly.digest();
         assert_eq!(by_candidate, trial.acts == Arm::Candidate);
-        let other = trial.other.expect("the other judges too");
+        let other = trial.other().expect("the other judges too");
         assert_ne!(other.policy().digest(), decided.generation.component);
     }
     assert!(seen.iter().all(|seen| *seen > 50), "{seen:?}");
@@ -87,7 +87,7 @@ async fn a_shadow_never_decides() {
         assert_eq!(decided.blame, None, "the control judges: {:?}", decided.outcome);
         let trial = trial.expect("it takes part");
         assert_eq!(trial.acts, Arm::Control);
-        let other = trial.other.expect("the shadow judges too");
+        let other = trial.other().expect("the shadow judges too");
         assert_eq!(other.policy().digest(), unruly.digest());
     }
 }

@@ -286,54 +286,56 @@ impl Tally {
         if self.counts(Arm::Candidate).judged < min_judgements {
             return None;
         }
-        let broken = Guardrail::ALL.into_iter().filter_map(|guardrail| {
+        // Asked at every decision: what has too few events is not weighed.
+        let may_be =
+            |guardrail: &Guardrail| self.events(*guardrail)[Arm::Candidate as usize] >= min_events;
+        let broken = Guardrail::ALL.into_iter().filter(may_be).filter_map(|guardrail| {
             let evidence = self.evidence(guardrail)?;
-            let enough = evidence.events[Arm::Candidate as usize] >= min_events
-                && evidence.evidence >= self.guardrails.threshold();
-            enough.then_some(evidence)
+            (evidence.evidence >= self.guardrails.threshold()).then_some(evidence)
         });
         broken.max_by(|one, other| one.evidence.total_cmp(&other.evidence))
     }
 
+    /// Of each arm, that the guardrail goes by.
+    fn events(&self, guardrail: Guardrail) -> [u64; 2] {
+        let of = |comparison: &Comparison| Arm::ALL.map(|arm| comparison.events(arm));
+        match guardrail {
+            Guardrail::Failures => of(&self.failures),
+            Guardrail::Deaths => {
+                let [acting, lone] = [of(&self.deaths), of(&self.lone_deaths)];
+                Arm::ALL.map(|arm| acting[arm as usize] + lone[arm as usize])
+            }
+            Guardrail::Restarts => of(&self.restarts),
+            Guardrail::FalseDeaths => of(&self.false_deaths),
+            Guardrail::SlowRecoveries => of(&self.slow_recoveries),
+            Guardrail::Disagreement => [0, self.compared.hits()],
+        }
+    }
+
     /// What is known against the candidate by that guardrail. None: it is off.
     pub fn evidence(&self, guardrail: Guardrail) -> Option<Breach> {
-        let of = |comparison: &Comparison| Breach {
-            guardrail,
-            events: Arm::ALL.map(|arm| comparison.events(arm)),
-            exposure: Arm::ALL.map(|arm| comparison.exposure(arm)),
-            evidence: comparison.e_value(),
-        };
-        Some(match guardrail {
+        let exposure = |of: &Comparison| Arm::ALL.map(|arm| of.exposure(arm));
+        let of = |comparison: &Comparison| (exposure(comparison), comparison.e_value());
+        let (exposure, evidence) = match guardrail {
             Guardrail::Failures => of(&self.failures),
-            Guardrail::Deaths => self.evidence_of_deaths(),
+            Guardrail::Deaths => (Arm::ALL.map(|arm| self.hours(arm)), self.evidence_of_deaths()),
             Guardrail::Restarts => of(&self.restarts),
             Guardrail::FalseDeaths => of(&self.false_deaths),
             Guardrail::SlowRecoveries => of(&self.slow_recoveries),
             Guardrail::Disagreement => {
                 self.guardrails.max_disagreement_bp?;
-                Breach {
-                    guardrail,
-                    events: [0, self.compared.hits()],
-                    exposure: [0.0, self.compared.cases() as f64],
-                    evidence: self.compared.e_value(),
-                }
+                ([0.0, self.compared.cases() as f64], self.compared.e_value())
             }
-        })
+        };
+        Some(Breach { guardrail, events: self.events(guardrail), exposure, evidence })
     }
 
     /// The average of two e-values is one.
-    fn evidence_of_deaths(&self) -> Breach {
-        let both = [&self.deaths, &self.lone_deaths];
-        let events = |arm| both.iter().map(|comparison| comparison.events(arm)).sum();
-        let evidence = match self.mode {
-            Mode::Shadow => self.lone_deaths.e_value(),
-            Mode::Canary | Mode::Ab => self.deaths.e_value().midpoint(self.lone_deaths.e_value()),
-        };
-        Breach {
-            guardrail: Guardrail::Deaths,
-            events: Arm::ALL.map(events),
-            exposure: Arm::ALL.map(|arm| self.hours(arm)),
-            evidence,
+    fn evidence_of_deaths(&self) -> f64 {
+        let lone = self.lone_deaths.e_value();
+        match self.mode {
+            Mode::Shadow => lone,
+            Mode::Canary | Mode::Ab => self.deaths.e_value().midpoint(lone),
         }
     }
 

@@ -30,13 +30,23 @@ pub struct Trial {
 /// A decision was part of an experiment.
 #[derive(Clone, Debug)]
 pub struct Tried {
-    pub experiment: Arc<Experiment>,
+    /// What was tried beside the generation in force, and which of them it is: a
+    /// decision holds them anyway, so nothing else has to be counted.
+    pub(super) trials: Arc<[Trial]>,
+    pub(super) nth: usize,
     /// Whose arm acts for the workspace.
     pub acts: Arm,
     /// That is the candidate's, and the control decided all the same.
     pub stood_in: Option<StoodIn>,
-    /// Who is to judge the same evidence beside it. None: nobody.
-    pub other: Option<Arc<Generation>>,
+    pub(super) beside: Beside,
+}
+
+/// Who is to judge the same evidence beside who decided.
+#[derive(Clone, Debug)]
+pub(super) enum Beside {
+    Nobody,
+    Candidate,
+    Control(Arc<Generation>),
 }
 
 /// Why the control decides where the candidate acts.
@@ -46,6 +56,21 @@ pub enum StoodIn {
     Failed,
     /// It was not asked: it keeps failing.
     Distrusted,
+}
+
+impl Tried {
+    pub fn experiment(&self) -> &Experiment {
+        &self.trials[self.nth].experiment
+    }
+
+    /// Who is to judge the same evidence beside who decided. None: nobody.
+    pub fn other(&self) -> Option<&Arc<Generation>> {
+        match &self.beside {
+            Beside::Nobody => None,
+            Beside::Candidate => self.trials[self.nth].candidate.as_ref().ok(),
+            Beside::Control(control) => Some(control),
+        }
+    }
 }
 
 impl Trial {
@@ -101,17 +126,17 @@ fn said(made: Result<Generation, GenerationRefused>) -> Result<Arc<Generation>, 
     made.map(Arc::new).map_err(|refused| with_causes(&refused).into())
 }
 
-/// The experiment that a workspace takes part in, and its candidate.
+/// Which of the experiments a workspace takes part in, and its candidate.
 pub(super) fn of<'a>(
     trials: &'a [Trial],
     who: &Who,
     witness: &Arc<dyn Witness>,
-) -> Option<(&'a Trial, Arc<Generation>)> {
-    trials.iter().find_map(|trial| {
+) -> Option<(usize, &'a Arc<Generation>)> {
+    trials.iter().enumerate().find_map(|(nth, trial)| {
         let candidate = trial.running()?;
         let needs_labels = !trial.experiment.target.labels.is_empty();
         let labels = if needs_labels { labels(witness) } else { Vec::new() };
-        trial.includes(who, &labels).then(|| (trial, Arc::clone(candidate)))
+        trial.includes(who, &labels).then_some((nth, candidate))
     })
 }
 

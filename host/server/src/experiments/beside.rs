@@ -11,28 +11,26 @@
 use std::{
     io,
     sync::{
-        Arc, OnceLock, Weak,
-        atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, SyncSender, TryRecvError, sync_channel},
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering, fence},
+        mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel},
     },
     thread::{self, Thread},
     time::{Duration, Instant},
 };
 
 use cpu_time::ThreadTime;
-use parking_lot::{Condvar, Mutex};
 use reprieve_core::{
     decision::Outcome,
     evidence::Exchange,
-    experiment::Arm,
     ids::{DecisionId, LifeId},
     judgement::Call,
     ports::Witness,
     time::UnixMillis,
 };
-use reprieve_runtime::{Blame, Generation, Who, judge_beside};
+use reprieve_runtime::{Blame, Tried, Who, judge_beside};
 
-use super::observer::{Book, Judged, Observer};
+use super::book::{Book, Judged};
 
 /// How often orders are looked for. Nobody is woken for one: waking a core takes longer
 /// than most judgements.
@@ -49,11 +47,8 @@ const BURST: Duration = Duration::from_millis(100);
 
 /// One judgement to be made beside a decision.
 pub(super) struct Order {
-    pub(super) observer: Weak<Observer>,
     pub(super) book: Arc<Book>,
-    /// Which judges beside.
-    pub(super) arm: Arm,
-    pub(super) generation: Arc<Generation>,
+    pub(super) tried: Tried,
     pub(super) who: Who,
     pub(super) call: Call,
     pub(super) decision: DecisionId,
@@ -65,18 +60,34 @@ pub(super) struct Order {
     pub(super) witness: Arc<dyn Witness>,
 }
 
+/// What the thread is asked.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are orders, and a box would cost who acts an allocation"
+)]
+enum Asked {
+    Judge(Order),
+    /// To say when everything that it was asked before is written down.
+    Tell(SyncSender<()>),
+}
+
+/// What came of it.
+enum Done {
+    Judged(Order, Option<Judged>),
+    /// There was no time for it.
+    Dropped(Order),
+    Tell(SyncSender<()>),
+}
+
 /// Its threads, begun with the first order. They end with the host.
 #[derive(Debug, Default)]
-pub(super) struct Beside {
-    inbox: OnceLock<Option<Inbox>>,
-    under_way: Arc<UnderWay>,
-}
+pub(super) struct Beside(OnceLock<Option<Inbox>>);
 
 /// Where orders are put. Dropped in this order: the thread is woken to find that there
 /// will be no more.
 #[derive(Debug)]
 struct Inbox {
-    orders: SyncSender<Order>,
+    asked: SyncSender<Asked>,
     bell: Bell,
 }
 
@@ -87,57 +98,59 @@ struct Bell {
     worker: Thread,
 }
 
-/// Orders that were taken on and are not done.
-#[derive(Debug, Default)]
-struct UnderWay {
-    count: Mutex<usize>,
-    fewer: Condvar,
-}
-
 impl Beside {
-    /// Whether it is taken on.
-    pub(super) fn put(&self, order: Order) -> bool {
-        let inbox = self.inbox.get_or_init(|| match self.begin() {
+    /// Never waits. The order comes back if it is not taken on.
+    pub(super) fn put(&self, order: Order) -> Result<(), Box<Order>> {
+        let inbox = self.0.get_or_init(|| match Inbox::open() {
             Ok(inbox) => Some(inbox),
             Err(error) => {
                 tracing::error!(%error, "no thread for experiments: nothing is judged beside");
                 None
             }
         });
-        let Some(Inbox { orders, bell }) = inbox else { return false };
-        *self.under_way.count.lock() += 1;
-        let taken = orders.try_send(order).is_ok();
-        if taken {
-            bell.ring();
-        } else {
-            self.under_way.ends();
+        let Some(Inbox { asked, bell }) = inbox else { return Err(Box::new(order)) };
+        match asked.try_send(Asked::Judge(order)) {
+            Ok(()) => {
+                bell.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(asked) | TrySendError::Disconnected(asked)) => match asked {
+                Asked::Judge(order) => Err(Box::new(order)),
+                Asked::Tell(_) => Ok(()),
+            },
         }
-        taken
     }
 
-    fn begin(&self) -> io::Result<Inbox> {
-        let (orders, received) = sync_channel(MAX_WAITING);
+    /// Blocks until everything that was taken on before is written down.
+    pub(super) fn wait(&self) {
+        let Some(Some(Inbox { asked, bell })) = self.0.get() else { return };
+        let (tell, told) = sync_channel(1);
+        if asked.send(Asked::Tell(tell)).is_ok() {
+            bell.ring();
+            let _ = told.recv();
+        }
+    }
+}
+
+impl Inbox {
+    fn open() -> io::Result<Self> {
+        let (asked, received) = sync_channel(MAX_WAITING);
         let (done, judged) = sync_channel(1);
         let sleeps = Arc::<AtomicBool>::default();
         let asleep = Arc::clone(&sleeps);
-        let under_way = Arc::clone(&self.under_way);
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
-        thread("experiments-book").spawn(move || write_down(&judged, &under_way))?;
+        thread("experiments-book").spawn(move || write_down(&judged))?;
         let worker = thread("experiments").spawn(move || work(&received, &asleep, &done))?;
         let bell = Bell { sleeps, worker: worker.thread().clone() };
-        Ok(Inbox { orders, bell })
-    }
-
-    /// Blocks until everything that was taken on is done.
-    pub(super) fn wait(&self) {
-        let mut count = self.under_way.count.lock();
-        self.under_way.fewer.wait_while(&mut count, |count| *count > 0);
+        Ok(Self { asked, bell })
     }
 }
 
 impl Bell {
+    /// After something was put: whoever falls asleep looks once more after he has said so.
     fn ring(&self) {
-        if self.sleeps.swap(false, Ordering::SeqCst) {
+        fence(Ordering::SeqCst);
+        if self.sleeps.load(Ordering::Relaxed) && self.sleeps.swap(false, Ordering::Relaxed) {
             self.worker.unpark();
         }
     }
@@ -149,23 +162,13 @@ impl Drop for Bell {
     }
 }
 
-impl UnderWay {
-    fn ends(&self) {
-        *self.count.lock() -= 1;
-        self.fewer.notify_all();
-    }
-}
-
-/// What came of an order. None: there was no time for it.
-type Done = (Order, Option<Option<Judged>>);
-
-fn work(orders: &Receiver<Order>, sleeps: &AtomicBool, done: &SyncSender<Vec<Done>>) {
+fn work(asked: &Receiver<Asked>, sleeps: &AtomicBool, done: &SyncSender<Vec<Done>>) {
     comes_last();
     let mut budget = Budget::new(Instant::now());
     let mut for_nothing = 0;
     loop {
         thread::sleep(LOOKS_EVERY);
-        let Some(batch) = judge_all(orders, &mut budget) else { return };
+        let Some(batch) = judge_all(asked, &mut budget) else { return };
         if !batch.is_empty() {
             for_nothing = 0;
             if done.send(batch).is_err() {
@@ -177,9 +180,10 @@ fn work(orders: &Receiver<Order>, sleeps: &AtomicBool, done: &SyncSender<Vec<Don
         if for_nothing == LOOKS_FOR_NOTHING {
             // From now on whoever puts an order rings; one more look finds what was put
             // just before.
-            sleeps.store(true, Ordering::SeqCst);
+            sleeps.store(true, Ordering::Relaxed);
+            fence(Ordering::SeqCst);
         } else if for_nothing > LOOKS_FOR_NOTHING {
-            while sleeps.load(Ordering::SeqCst) {
+            while sleeps.load(Ordering::Relaxed) {
                 thread::park();
             }
             for_nothing = 0;
@@ -188,22 +192,21 @@ fn work(orders: &Receiver<Order>, sleeps: &AtomicBool, done: &SyncSender<Vec<Don
 }
 
 /// Everything that waits. None: nothing will come any more.
-fn judge_all(orders: &Receiver<Order>, budget: &mut Budget) -> Option<Vec<Done>> {
+fn judge_all(asked: &Receiver<Asked>, budget: &mut Budget) -> Option<Vec<Done>> {
     let mut batch = Vec::new();
     while batch.len() < MAX_WAITING {
-        let order = match orders.try_recv() {
-            Ok(order) => order,
-            Err(TryRecvError::Empty) => break,
+        batch.push(match asked.try_recv() {
+            Ok(Asked::Judge(order)) if budget.has_some(Instant::now()) => {
+                let began = ThreadTime::now();
+                let judged = judge(&order);
+                budget.took(began.elapsed());
+                Done::Judged(order, judged)
+            }
+            Ok(Asked::Judge(order)) => Done::Dropped(order),
+            Ok(Asked::Tell(tell)) => Done::Tell(tell),
             Err(TryRecvError::Disconnected) if batch.is_empty() => return None,
-            Err(TryRecvError::Disconnected) => break,
-        };
-        let judged = budget.has_some(Instant::now()).then(|| {
-            let began = ThreadTime::now();
-            let judged = judge(&order);
-            budget.took(began.elapsed());
-            judged
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
         });
-        batch.push((order, judged));
     }
     Some(batch)
 }
@@ -226,21 +229,21 @@ fn comes_last() {
     }
 }
 
-fn write_down(done: &Receiver<Vec<Done>>, under_way: &UnderWay) {
-    for (order, judged) in done.iter().flatten() {
-        let Some(observer) = order.observer.upgrade() else { return };
-        match judged {
-            Some(judged) => observer.judged_beside(&order, judged),
-            None => observer.dropped(&order.book),
+fn write_down(done: &Receiver<Vec<Done>>) {
+    for done in done.iter().flatten() {
+        match done {
+            Done::Judged(order, judged) => order.book.judged_beside(&order, judged),
+            Done::Dropped(order) => order.book.dropped(),
+            // Nobody may wait for it any more.
+            Done::Tell(tell) => drop(tell.try_send(())),
         }
-        under_way.ends();
     }
 }
 
 /// None: not from that evidence.
 fn judge(order: &Order) -> Option<Judged> {
-    let Order { generation, call, who, evidence, witness, .. } = order;
-    let judged = judge_beside(generation, *call, who, evidence, witness);
+    let Order { tried, call, who, evidence, witness, .. } = order;
+    let judged = judge_beside(tried.other()?, *call, who, evidence, witness);
     match judged.blame {
         Some(Blame::Host) => None,
         blame => Some(Judged { outcome: judged.outcome, failed: blame.is_some() }),

@@ -2,8 +2,8 @@
 //!
 //! - [`Experiments`]: start, and how each stands
 //! - [`ending`] and [`promote`]: abort, promote, and what else ends one
-//! - [`observer`]: what the supervisor tells of, counted by arm; a guardrail that is
-//!   broken stops the candidate at once
+//! - [`observer`] and [`book`]: what the supervisor tells of, counted by arm; a guardrail
+//!   that is broken stops the candidate at once
 //! - [`beside`]: what the arm that does not act would have judged
 //! - [`watching`]: ends, guardrails, and what is written down now and then
 //! - [`report`]: what is told of it
@@ -14,6 +14,7 @@
 //! exception: a candidate that is aborted stops at once, and is written down right after.
 
 mod beside;
+mod book;
 mod ending;
 mod observer;
 mod page;

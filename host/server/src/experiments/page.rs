@@ -55,9 +55,9 @@ impl Page {
 
     pub(super) fn disagree(&mut self, order: &Order, other: &Outcome) {
         let (acting, other) = (told(&order.outcome), told(other));
-        let (control, candidate) = match order.arm {
-            Arm::Candidate => (acting, other),
-            Arm::Control => (other, acting),
+        let (control, candidate) = match order.tried.acts {
+            Arm::Control => (acting, other),
+            Arm::Candidate => (other, acting),
         };
         let mut kind = format!("{control} / {candidate}");
         if !self.kinds.contains_key(&kind) && self.kinds.len() >= MAX_KINDS {

@@ -7,7 +7,7 @@ use reprieve_core::{experiment::Mode, ids::ExperimentName};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Act, Experiments, State, observer::Book};
+use super::{Act, Experiments, State, book::Book};
 
 /// How often exposure is counted, and ends are looked for.
 const TICK: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ impl Experiments {
     async fn pass(&self) {
         let now = self.now();
         for book in self.0.parts.observer.books() {
-            self.0.parts.observer.pass(&book, self.taking_part(&book), now);
+            book.pass(self.taking_part(&book), now);
             let experiment = book.trial().experiment();
             if experiment.ends_at <= now {
                 self.end_of(&experiment.name).await;

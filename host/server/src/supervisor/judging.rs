@@ -165,7 +165,7 @@ impl Supervisor {
         }
         self.log(&decision);
         if let Some(tried) = tried {
-            self.0.ports.experiments.decided(&tried, &decision, failed, &asked);
+            self.0.ports.experiments.decided(tried, &decision, failed, asked);
         }
         Ruled { decision, mark: witness.seen(), blind }
     }
@@ -386,6 +386,6 @@ fn new_decision_id() -> DecisionId {
 }
 
 fn part(tried: &Tried) -> Part {
-    let (name, arm) = (tried.experiment.name.clone(), tried.acts);
+    let (name, arm) = (tried.experiment().name.clone(), tried.acts);
     Part { name, arm, stood_in: tried.stood_in.is_some() }
 }
