@@ -101,6 +101,18 @@ async fn a_score_is_a_table_json_markdown_and_a_page_of_the_same_figures() {
     assert!(markdown.contains(&format!("| default \\* | {found} |")), "{found}: {markdown}");
     assert!(page.contains(&format!("<td>{found}</td>")), "{found}: {page}");
 
+    // Several scenarios are told in short, too.
+    let calm = FLEET.replace("small <fleet>", "calm").replace("per_day = 100.0", "per_day = 0.1");
+    fs::write(program.folder().join("calm.toml"), calm).unwrap();
+    let two = "reprieve score fleet.toml calm.toml --runs 2 --policy default --policy do-nothing";
+    let table = run(&program, &format!("{two} --html two.html --markdown two.md")).await;
+    let (_, short) = table.split_once("all scenarios\n").unwrap();
+    let row: Vec<&str> = short.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[..4], ["default", "2", "of", "2"], "{table}");
+    assert!(read(&program, "two.md").contains("\n| default | 2 of 2 | "), "{table}");
+    assert!(read(&program, "two.html").contains("<td>default</td><td>2 of 2</td>"), "{table}");
+    assert!(!markdown.contains("All scenarios") && !page.contains("All scenarios"), "of one");
+
     // The number of threads changes nothing.
     let single = run(&program, &format!("{score} --json --jobs 1")).await;
     assert_eq!(serde_json::from_str::<Value>(&single).unwrap(), board);

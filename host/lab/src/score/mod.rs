@@ -6,13 +6,14 @@
 //! after an endless time.
 
 mod figure;
+mod overall;
 
 use std::{cmp::Ordering, collections::BTreeMap};
 
 use reprieve_core::time::Millis;
 use serde::Serialize;
 
-pub use self::figure::Figure;
+pub use self::{figure::Figure, overall::Overall};
 use crate::{Measures, Run, Seed};
 
 /// A policy over a scenario.
@@ -202,5 +203,29 @@ mod tests {
         let noisy = Score::of(&[run("b", &[], 0, 5)]).unwrap();
         assert!(!quiet.beats(&noisy));
         assert!(Score::of(&[]).is_none());
+    }
+
+    #[test]
+    fn over_all_scenarios_counts_are_summed_and_the_worst_is_named() {
+        let score = |scenario: &str, policy: &str, detect: &[u64], false_restarts| {
+            let run =
+                Run { scenario: scenario.to_owned(), ..run(policy, detect, 1, false_restarts) };
+            Score::of(&[run]).unwrap()
+        };
+        let board = Scoreboard {
+            scores: vec![
+                score("calm", "quick", &[1, 1], 0),
+                score("calm", "slow", &[9, 9], 2),
+                score("wild", "quick", &[1, 1], 5),
+                score("wild", "slow", &[9, 9], 3),
+            ],
+        };
+        let [quick, slow] = &board.overall()[..] else { panic!("two policies") };
+        assert_eq!((&*quick.policy, quick.on_the_front, quick.scenarios), ("quick", 2, 2));
+        assert_eq!((quick.false_restarts, quick.undetected), (5, 2));
+        assert_eq!(quick.worst, Some(("wild".to_owned(), 5.0)));
+        assert_eq!((&*slow.policy, slow.on_the_front), ("slow", 1));
+        let kind = Scoreboard { scores: vec![score("calm", "kind", &[1], 0)] };
+        assert_eq!(kind.overall()[0].worst, None);
     }
 }

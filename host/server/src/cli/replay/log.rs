@@ -107,7 +107,7 @@ fn next_row(
     reader: &DecisionReader,
     after: &mut u64,
     page: &mut VecDeque<(u64, String)>,
-) -> Result<Option<Result<Decision, Bad>>, rusqlite::Error> {
+) -> anyhow::Result<Option<Result<Decision, Bad>>> {
     // Ends with the store.
     loop {
         if page.is_empty() {

@@ -3,16 +3,18 @@
 use reprieve_core::time::Millis;
 use reprieve_lab::{
     Samples,
-    score::{Detected, Figure, Score, Scoreboard},
+    score::{Detected, Figure, Overall, Score, Scoreboard},
 };
 
-pub(super) struct Column {
+/// Of a table whose rows are `T`s.
+pub(super) struct Column<T> {
     pub(super) heading: &'static str,
     pub(super) meaning: &'static str,
-    pub(super) cell: fn(&Scoreboard, &Score) -> String,
+    pub(super) cell: fn(&Scoreboard, &T) -> String,
 }
 
-pub(super) const COLUMNS: [Column; 13] = [
+/// Of each policy over one scenario.
+pub(super) const COLUMNS: [Column<Score>; 13] = [
     Column {
         heading: "POLICY",
         meaning: "the policy; \\* if it is on the front",
@@ -92,6 +94,59 @@ pub(super) const COLUMNS: [Column; 13] = [
                 None => none(),
             }
         },
+    },
+];
+
+/// Of each policy over all scenarios.
+pub(super) const OVERALL: [Column<Overall>; 10] = [
+    Column { heading: "POLICY", meaning: "the policy", cell: |_, all| all.policy.clone() },
+    Column {
+        heading: "FRONT",
+        meaning: "scenarios in which it is on the front",
+        cell: |_, all| format!("{} of {}", all.on_the_front, all.scenarios),
+    },
+    Column {
+        heading: "FALSE",
+        meaning: "restarts of workspaces that were not down, in all runs",
+        cell: |_, all| all.false_restarts.to_string(),
+    },
+    Column {
+        heading: "MOSTLY IN",
+        meaning: "the scenario with the most of them, a workspace and day",
+        cell: |_, all| match &all.worst {
+            Some((scenario, rate)) => format!("{scenario}: {rate:.2}"),
+            None => none(),
+        },
+    },
+    Column {
+        heading: "NEVER FOUND",
+        meaning: "the dead that were still down at the end, and that no verdict had found",
+        cell: |_, all| format!("{} of {}", all.undetected, all.deaths),
+    },
+    Column {
+        heading: "AT ONCE",
+        meaning: "the most workspaces restarting at once",
+        cell: |_, all| all.largest_simultaneous_restart.to_string(),
+    },
+    Column {
+        heading: "IN SETTLE",
+        meaning: "restarts by verdicts within a minute after a life had begun",
+        cell: |_, all| all.restarts_within_settle.to_string(),
+    },
+    Column {
+        heading: "ON ERRORS",
+        meaning: "restarts on faults alone: nobody had seen anything",
+        cell: |_, all| all.restarts_on_errors.to_string(),
+    },
+    Column {
+        heading: "LOST",
+        meaning: "requests that were accepted and dropped, of all",
+        cell: |_, all| format!("{} of {}", all.lost, all.requests),
+    },
+    Column {
+        heading: "BROKEN",
+        meaning: "runs in which a property was broken that a host must hold",
+        cell: |_, all| all.broken.to_string(),
     },
 ];
 

@@ -12,7 +12,7 @@ use std::{fmt::Write as _, path::PathBuf};
 use clap::Args;
 use reprieve_lab::score::Scoreboard;
 
-use self::columns::COLUMNS;
+use self::columns::{COLUMNS, Column, OVERALL};
 use super::{
     output::{self, BAD, HEADING, UsageError},
     pool, simulate, table,
@@ -111,38 +111,72 @@ pub(crate) fn score(args: &ScoreArgs) -> anyhow::Result<u8> {
 }
 
 fn prose(board: &Scoreboard) -> String {
+    let scenarios = board.by_scenario();
     let mut text = String::new();
-    for (scenario, scores) in board.by_scenario() {
+    for (scenario, scores) in &scenarios {
         let _ = writeln!(text, "{}", output::styled(HEADING, scenario));
-        let rows = scores.iter().map(|score| COLUMNS.map(|column| (column.cell)(board, score)));
-        let headings = COLUMNS.map(|column| column.heading);
-        text += &table::print(headings, &rows.collect::<Vec<_>>(), |_, _| None);
+        text += &printed(board, &COLUMNS, scores.iter().copied());
         text.push('\n');
     }
+    if scenarios.len() > 1 {
+        let _ = writeln!(text, "{}", output::styled(HEADING, "all scenarios"));
+        text += &printed(board, &OVERALL, &board.overall());
+    }
     text
+}
+
+fn printed<'a, T: 'a, const N: usize>(
+    board: &Scoreboard,
+    columns: &[Column<T>; N],
+    rows: impl IntoIterator<Item = &'a T>,
+) -> String {
+    let rows = rows.into_iter().map(|row| columns.each_ref().map(|of| (of.cell)(board, row)));
+    let headings = columns.each_ref().map(|column| column.heading);
+    table::print(headings, &rows.collect::<Vec<_>>(), |_, _| None)
 }
 
 fn markdown(board: &Scoreboard, scenarios: &[reprieve_lab::Scenario], args: &ScoreArgs) -> String {
     let mut text = format!(
         "# Scoreboard\n\nEvery policy over every scenario, {} seeds each, by `reprieve score`. A \
          policy is on the front of a scenario (\\*) if no other one is better in both: the median \
-         time to detect, and false restarts. Intervals are of 95 %, over seeds.\n\n| column | is \
-         |\n|---|---|\n",
+         time to detect, and false restarts. Intervals are of 95 %, over seeds.\n",
         args.runs
     );
-    for column in COLUMNS {
-        let _ = writeln!(text, "| {} | {} |", column.heading, column.meaning);
+    let by_scenario = board.by_scenario();
+    if by_scenario.len() > 1 {
+        text += "\n## All scenarios\n\n";
+        text += &rows(board, &OVERALL, &board.overall());
+        text += &meanings(&OVERALL);
+        text += "\n## The columns of each scenario\n";
     }
-    for (name, scores) in board.by_scenario() {
+    text += &meanings(&COLUMNS);
+    for (name, scores) in by_scenario {
         let about = scenarios.iter().find(|scenario| scenario.name == name);
         let about = about.map_or("", |scenario| &scenario.about);
         let _ = writeln!(text, "\n## {name}\n\n{about}\n");
-        let _ = writeln!(text, "| {} |", COLUMNS.map(|column| column.heading).join(" | "));
-        let _ = writeln!(text, "|{}", "---|".repeat(COLUMNS.len()));
-        for score in scores {
-            let cells = COLUMNS.map(|column| (column.cell)(board, score).replace('*', "\\*"));
-            let _ = writeln!(text, "| {} |", cells.join(" | "));
-        }
+        text += &rows(board, &COLUMNS, scores);
+    }
+    text
+}
+
+fn meanings<T>(columns: &[Column<T>]) -> String {
+    let mut text = "\n| column | is |\n|---|---|\n".to_owned();
+    for column in columns {
+        let _ = writeln!(text, "| {} | {} |", column.heading, column.meaning);
+    }
+    text
+}
+
+fn rows<'a, T: 'a, const N: usize>(
+    board: &Scoreboard,
+    columns: &[Column<T>; N],
+    rows: impl IntoIterator<Item = &'a T>,
+) -> String {
+    let headings = columns.each_ref().map(|column| column.heading);
+    let mut text = format!("| {} |\n|{}\n", headings.join(" | "), "---|".repeat(N));
+    for row in rows {
+        let cells = columns.each_ref().map(|of| (of.cell)(board, row).replace('*', "\\*"));
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     text
 }

@@ -7,7 +7,7 @@ use reprieve_lab::{
     score::{Detected, Score, Scoreboard},
 };
 
-use super::columns::COLUMNS;
+use super::columns::{COLUMNS, Column, OVERALL};
 use crate::cli::{
     html::{self, escaped},
     scatter::{Dot, scatter},
@@ -18,20 +18,22 @@ pub(super) fn page(board: &Scoreboard, scenarios: &[Scenario]) -> String {
                     and restarts fewer of the living? Lower and further to the left is better; \
                     nobody on the front, whose dots are full, is beaten in both.</p></header>"
         .to_owned();
-    for (name, scores) in board.by_scenario() {
+    let by_scenario = board.by_scenario();
+    if by_scenario.len() > 1 {
+        body += "<section><h2>All scenarios</h2>";
+        body += &table(board, &OVERALL, &board.overall());
+        body += &meanings(&OVERALL);
+        body += "</section>";
+    }
+    for (name, scores) in by_scenario {
         let about = scenarios.iter().find(|scenario| scenario.name == name);
         let about = about.map_or("", |scenario| &scenario.about);
         let _ = write!(body, "<section><h2>{}</h2><p>{}</p>", escaped(name), escaped(about));
         body += &plot(board, &scores);
-        body += &table(board, &scores);
+        body += &table(board, &COLUMNS, scores);
         body += "</section>";
     }
-    body += "<section><h2>Columns</h2><dl>";
-    for column in COLUMNS {
-        let meaning = column.meaning.replace('\\', "");
-        let _ = write!(body, "<dt>{}</dt><dd>{}</dd>", column.heading, escaped(&meaning));
-    }
-    body += "</dl></section>";
+    let _ = write!(body, "<section><h2>Columns</h2>{}</section>", meanings(&COLUMNS));
     html::page("Scoreboard", &body)
 }
 
@@ -64,20 +66,33 @@ fn plot(board: &Scoreboard, scores: &[&Score]) -> String {
     plot + &unfound
 }
 
-fn table(board: &Scoreboard, scores: &[&Score]) -> String {
+fn table<'a, T: 'a>(
+    board: &Scoreboard,
+    columns: &[Column<T>],
+    rows: impl IntoIterator<Item = &'a T>,
+) -> String {
     let mut text = "<div class=\"wide\" tabindex=\"0\" role=\"region\" aria-label=\"All \
                     figures\"><table><thead><tr>"
         .to_owned();
-    for column in COLUMNS {
+    for column in columns {
         let _ = write!(text, "<th scope=\"col\">{}</th>", column.heading);
     }
     text += "</tr></thead><tbody>";
-    for score in scores {
+    for row in rows {
         text += "<tr>";
-        for column in COLUMNS {
-            let _ = write!(text, "<td>{}</td>", escaped(&(column.cell)(board, score)));
+        for column in columns {
+            let _ = write!(text, "<td>{}</td>", escaped(&(column.cell)(board, row)));
         }
         text += "</tr>";
     }
     text + "</tbody></table></div>"
+}
+
+fn meanings<T>(columns: &[Column<T>]) -> String {
+    let mut text = "<dl>".to_owned();
+    for column in columns {
+        let meaning = column.meaning.replace('\\', "");
+        let _ = write!(text, "<dt>{}</dt><dd>{}</dd>", column.heading, escaped(&meaning));
+    }
+    text + "</dl>"
 }
