@@ -234,6 +234,9 @@ fn beats_that_cannot_be_are_named_by_line_and_field() {
     let all = refused("beats", &format!("{HEADER}{bad}"), "");
     assert_eq!(all.matches("error: file, line").count(), 50, "{all}");
     assert!(all.contains("and 10 more in file"), "{all}");
+    let crowd: String = (0..=10_000).map(|n| format!("w-{n},0,1,5\n")).collect();
+    let many = refused("beats", &format!("{HEADER}{crowd}"), "");
+    assert!(many.contains("line 10002: ") && many.contains("more than 10000 workspaces"), "{many}");
     let unit = refused("beats", "send,receive\n1,x\n", "--unit s");
     assert!(unit.contains("line 2: receive: \"x\" is no number"), "{unit}");
 }

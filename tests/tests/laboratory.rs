@@ -209,10 +209,15 @@ async fn a_store_that_cannot_be_read_is_told_with_its_place() {
     let told = async |command: &str| program.run_command(command).await;
     assert_eq!(told("reprieve replay kept").await, (2, "error: kept holds no decision\n".into()));
 
-    for (n, verdict) in [(1, "alive"), (2, "undead")] {
-        let row = decision(n, "ws-1", verdict);
-        let sql = "INSERT INTO decisions (id, at, workspace, tenant, decision) VALUES (?, 1, 'w', 't', ?)";
-        database.execute(sql, (n, row)).unwrap();
+    for (id, row) in [
+        ("d-1", decision(1, "ws-1", "alive").into_bytes()),
+        ("d-2", decision(2, "ws-1", "undead").into_bytes()),
+        ("d-3", Vec::new()),
+        ("d-4", vec![0xff, b'{']),
+    ] {
+        let sql = "INSERT INTO decisions (id, at, workspace, tenant, decision) \
+                   VALUES (?, 1, 'w', 't', CAST(? AS TEXT))";
+        database.execute(sql, (id, row)).unwrap();
     }
     for (command, code) in [
         ("reprieve replay kept", 1),
@@ -221,12 +226,18 @@ async fn a_store_that_cannot_be_read_is_told_with_its_place() {
     ] {
         let (exit, told) = told(command).await;
         assert_eq!(exit, code, "{command}: {told}");
-        assert!(told.contains("kept, decision 2: unknown variant `undead`"), "{command}: {told}");
-        assert!(told.contains("written by a newer version"), "{command}: {told}");
+        for part in [
+            "kept, decision d-2: unknown variant `undead`",
+            "written by a newer version",
+            "kept, decision d-3: is no decision: it is empty",
+            "kept, decision d-4: is no decision",
+        ] {
+            assert!(told.contains(part), "{command}: {told:?} lacks {part:?}");
+        }
     }
     for (format, remedy) in [
         (99, "start the version of Reprieve that wrote it, or a newer one"),
-        (1, "start its host on it once"),
+        (1, "start a host of this version on it once"),
     ] {
         database.pragma_update(None, "user_version", format).unwrap();
         for command in
@@ -312,6 +323,8 @@ async fn a_wrong_question_is_told_what_is_wrong_with_it() {
     fs::create_dir(folder.join("project")).unwrap();
     fs::write(folder.join("project/Cargo.toml"), "[package]\nname = \"mine\"\n").unwrap();
     fs::write(folder.join("no.toml"), "settle = \"60s\"\n").unwrap();
+    let escape = FLEET.replace("small <fleet>", "\\u001b[2J");
+    fs::write(folder.join("escape.toml"), escape).unwrap();
     fs::write(folder.join("odd.toml"), FLEET.replace("\"1h\"", "\"1 hour\"")).unwrap();
     fs::write(folder.join("not.wasm"), "settle = 60").unwrap();
     fs::write(folder.join("other.jsonl"), "{\"policy\": \"a\"}\n").unwrap();
@@ -341,6 +354,9 @@ async fn a_wrong_question_is_told_what_is_wrong_with_it() {
         ("score empty", &["empty holds no scenario (*.toml)"]),
         ("score fleet.toml no.toml", &["no.toml is no scenario"]),
         ("score fleet.toml --runs 1", &["1 is not in 2..=100000"]),
+        ("score fleet.toml fleet.toml", &["fleet.toml is the second scenario called"]),
+        ("score fleet.toml -p default -p default", &["policy default (built in) is named twice"]),
+        ("simulate escape.toml", &["escape.toml is no scenario", "name: holds a character"]),
         ("score fleet.toml --policy project", &["mine.wasm is not there"]),
         ("tune --on empty --param settle=10s..2min", &["empty"]),
         ("tune --on fleet.toml", &["--param"]),
@@ -353,7 +369,7 @@ async fn a_wrong_question_is_told_what_is_wrong_with_it() {
             "tune --on fleet.toml --param settle=10s..2h",
             &["settle: \"7200s\" is out of range; allowed is 0s to 1h"],
         ),
-        (&format!("{settle} --false-restart=-1"), &["is no price"]),
+        (&format!("{settle} --false-restart -1"), &["\"-1\" is no price"]),
         (
             &format!("{settle} --journal other.jsonl"),
             &["of another scenario or log, policy or version"],
@@ -388,4 +404,10 @@ async fn a_projects_folder_stands_for_its_component() {
     assert!(told.contains("count-debounce"), "{told}");
     let told = run(&program, "reprieve score fleet.toml --runs 2 --policy ./project").await;
     assert!(told.contains("count-debounce"), "{told}");
+    // Beside another of the same name it is told apart.
+    let score = "reprieve score fleet.toml --runs 2 --policy count-debounce --policy ./project";
+    let told = run(&program, &format!("{score} --markdown two.md")).await;
+    for name in ["count-debounce (built in)", "./project/mine.wasm"] {
+        assert!(told.contains(name), "{name}: {told}");
+    }
 }

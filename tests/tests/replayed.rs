@@ -90,5 +90,5 @@ async fn a_hundred_thousand_decisions_of_a_real_host_replay_without_a_difference
     assert_eq!(code, 0, "{told}");
     assert!(told.contains(" 0 DIFFER"), "{told}");
     let count: usize = told.split(' ').next().unwrap().replace(',', "").parse().expect(&told);
-    assert!(count >= DECISIONS * 9 / 10, "{told}");
+    assert!(count >= DECISIONS, "{told}");
 }

@@ -74,6 +74,12 @@ impl Contender {
         Self::new(name, Arc::clone(policy), settings)
     }
 
+    /// With another name than its policy's.
+    #[must_use]
+    pub fn called(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
     /// What it is called in results.
     pub fn name(&self) -> &str {
         &self.name

@@ -209,7 +209,10 @@ async fn an_older_database_is_not_read_beside_its_host() {
     older.pragma_update(None, "user_version", 1).unwrap();
     drop(older);
     let refused = DecisionReader::open(folder.path()).unwrap_err().to_string();
-    assert!(refused.contains("has format 1,") && refused.contains("start its host"), "{refused}");
+    assert!(
+        refused.contains("has format 1,") && refused.contains("start a host of this version"),
+        "{refused}"
+    );
 }
 
 #[tokio::test]

@@ -33,6 +33,8 @@ use crate::{Between, Length, Share};
 pub const MAX_WORKSPACES: u32 = 1_000_000;
 /// The most hosts.
 const MAX_HOSTS: u32 = 16;
+/// What is wrong with a text that is shown to people.
+const NOT_SEEN: &str = "holds a character that is not seen, such as \\u001b; leave it out";
 /// The most events and groups in one file.
 pub(crate) const MAX_LISTED: usize = 1_000;
 
@@ -132,7 +134,7 @@ pub enum ScenarioRefused {
 #[serde(deny_unknown_fields)]
 struct RawScenario {
     name: Spanned<String>,
-    about: String,
+    about: Spanned<String>,
     lasts: Spanned<Length>,
     hosts: Option<Spanned<u32>>,
     workspaces: Spanned<Vec<Spanned<RawGroup>>>,
@@ -214,6 +216,13 @@ impl Scenario {
         if raw.name.get_ref().trim().is_empty() {
             return Err(place.refused(&raw.name, "name", "must not be empty"));
         }
+        // They are printed, and stand in tables.
+        if raw.name.get_ref().contains(char::is_control) {
+            return Err(place.refused(&raw.name, "name", NOT_SEEN));
+        }
+        if raw.about.get_ref().contains(|letter: char| letter.is_control() && letter != '\n') {
+            return Err(place.refused(&raw.about, "about", NOT_SEEN));
+        }
         let hosts = match raw.hosts {
             None => 1,
             Some(hosts) if (1..=MAX_HOSTS).contains(hosts.get_ref()) => hosts.into_inner(),
@@ -230,7 +239,7 @@ impl Scenario {
         let events = raw.events.into_iter().map(checked).collect::<Result<_, _>>()?;
         Ok(Self {
             name: raw.name.into_inner(),
-            about: raw.about,
+            about: raw.about.into_inner(),
             lasts,
             hosts,
             groups,

@@ -207,25 +207,33 @@ mod tests {
 
     #[test]
     fn over_all_scenarios_counts_are_summed_and_the_worst_is_named() {
-        let score = |scenario: &str, policy: &str, detect: &[u64], false_restarts| {
-            let run =
-                Run { scenario: scenario.to_owned(), ..run(policy, detect, 1, false_restarts) };
-            Score::of(&[run]).unwrap()
+        let score = |scenario: &str, policy: &str, detect: &[u64], false_restarts, days| {
+            let mut run = run(policy, detect, 1, false_restarts);
+            scenario.clone_into(&mut run.scenario);
+            run.measures.workspace_days = days;
+            run.measures.deaths = 3;
+            run.measures.requests = 100;
+            run.measures.lost = 4;
+            run.measures.largest_simultaneous_restart = false_restarts;
+            Score { broken: 2, ..Score::of(&[run]).unwrap() }
         };
         let board = Scoreboard {
             scores: vec![
-                score("calm", "quick", &[1, 1], 0),
-                score("calm", "slow", &[9, 9], 2),
-                score("wild", "quick", &[1, 1], 5),
-                score("wild", "slow", &[9, 9], 3),
+                score("calm", "quick", &[1, 1], 1, 1.0),
+                score("calm", "slow", &[9, 9], 2, 1.0),
+                score("wild", "quick", &[1, 1], 5, 1.0),
+                score("wild", "slow", &[9, 9], 5, 10.0),
             ],
         };
         let [quick, slow] = &board.overall()[..] else { panic!("two policies") };
         assert_eq!((&*quick.policy, quick.on_the_front, quick.scenarios), ("quick", 2, 2));
-        assert_eq!((quick.false_restarts, quick.undetected), (5, 2));
+        assert_eq!((quick.false_restarts, quick.undetected, quick.deaths), (6, 2, 6));
+        assert_eq!((quick.lost, quick.requests, quick.broken), (8, 200, 4));
+        assert_eq!(quick.largest_simultaneous_restart, 5);
         assert_eq!(quick.worst, Some(("wild".to_owned(), 5.0)));
-        assert_eq!((&*slow.policy, slow.on_the_front), ("slow", 1));
-        let kind = Scoreboard { scores: vec![score("calm", "kind", &[1], 0)] };
+        assert_eq!((&*slow.policy, slow.on_the_front, slow.false_restarts), ("slow", 1, 7));
+        assert_eq!(slow.worst, Some(("calm".to_owned(), 2.0)), "by its rate");
+        let kind = Scoreboard { scores: vec![score("calm", "kind", &[1], 0, 1.0)] };
         assert_eq!(kind.overall()[0].worst, None);
     }
 }

@@ -129,7 +129,7 @@ fn run(log: &mut Log, by: &mut By) -> anyhow::Result<(Report, u64)> {
         let _ = anstream::stderr().lock().write_all(b"\r\x1b[K");
     }
     if bad_lines > MAX_BAD_LINES {
-        output::remark(&format!("{bad_lines} lines are no decisions"));
+        output::remark(&format!("{bad_lines} in all are no decisions"));
     }
     Ok((report, bad_lines))
 }

@@ -32,13 +32,19 @@ use reprieve_runtime::{Blame, Tried, Who, judge_beside};
 
 use super::book::{Book, Judged};
 
-/// How often orders are looked for. Nobody is woken for one: waking a core takes longer
-/// than most judgements.
-const LOOKS_EVERY: Duration = Duration::from_millis(10);
-/// After so many looks for nothing, in a second, the thread sleeps until it is woken.
-const LOOKS_FOR_NOTHING: u32 = 100;
-/// Orders that wait for their judgement; twice as many may wait to be written down. At
-/// some 2 kB each, 6 MB.
+/// When the thread looks for orders, and when it sleeps.
+#[derive(Clone, Copy)]
+struct Rhythm {
+    looks_every: Duration,
+    /// After so many looks for nothing it sleeps until it is woken.
+    looks_for_nothing: u32,
+}
+
+/// Nobody is woken for an order: waking a core takes longer than most judgements. It
+/// sleeps after a second of nothing.
+const RHYTHM: Rhythm = Rhythm { looks_every: Duration::from_millis(10), looks_for_nothing: 100 };
+/// Orders that wait for their judgement; as many are in the batch that is judged, and in
+/// each of two that wait to be written down. At some 2 kB each, 8 MB at the most.
 const MAX_WAITING: usize = 1_024;
 /// Of one core.
 const SHARE: f64 = 0.1;
@@ -101,7 +107,7 @@ struct Bell {
 impl Beside {
     /// Never waits. The order comes back if it is not taken on.
     pub(super) fn put(&self, order: Order) -> Result<(), Box<Order>> {
-        let inbox = self.0.get_or_init(|| match Inbox::open() {
+        let inbox = self.0.get_or_init(|| match Inbox::open(RHYTHM) {
             Ok(inbox) => Some(inbox),
             Err(error) => {
                 tracing::error!(%error, "no thread for experiments: nothing is judged beside");
@@ -123,26 +129,32 @@ impl Beside {
 
     /// Blocks until everything that was taken on before is written down.
     pub(super) fn wait(&self) {
-        let Some(Some(Inbox { asked, bell })) = self.0.get() else { return };
-        let (tell, told) = sync_channel(1);
-        if asked.send(Asked::Tell(tell)).is_ok() {
-            bell.ring();
-            let _ = told.recv();
+        if let Some(Some(inbox)) = self.0.get() {
+            inbox.wait();
         }
     }
 }
 
 impl Inbox {
-    fn open() -> io::Result<Self> {
+    fn open(rhythm: Rhythm) -> io::Result<Self> {
         let (asked, received) = sync_channel(MAX_WAITING);
         let (done, judged) = sync_channel(1);
         let sleeps = Arc::<AtomicBool>::default();
         let asleep = Arc::clone(&sleeps);
         let thread = |name: &str| thread::Builder::new().name(name.to_owned());
         thread("experiments-book").spawn(move || write_down(&judged))?;
-        let worker = thread("experiments").spawn(move || work(&received, &asleep, &done))?;
+        let worker =
+            thread("experiments").spawn(move || work(&received, rhythm, &asleep, &done))?;
         let bell = Bell { sleeps, worker: worker.thread().clone() };
         Ok(Self { asked, bell })
+    }
+
+    fn wait(&self) {
+        let (tell, told) = sync_channel(1);
+        if self.asked.send(Asked::Tell(tell)).is_ok() {
+            self.bell.ring();
+            let _ = told.recv();
+        }
     }
 }
 
@@ -162,12 +174,17 @@ impl Drop for Bell {
     }
 }
 
-fn work(asked: &Receiver<Asked>, sleeps: &AtomicBool, done: &SyncSender<Vec<Done>>) {
+fn work(
+    asked: &Receiver<Asked>,
+    Rhythm { looks_every, looks_for_nothing }: Rhythm,
+    sleeps: &AtomicBool,
+    done: &SyncSender<Vec<Done>>,
+) {
     comes_last();
     let mut budget = Budget::new(Instant::now());
     let mut for_nothing = 0;
     loop {
-        thread::sleep(LOOKS_EVERY);
+        thread::sleep(looks_every);
         let Some(batch) = judge_all(asked, &mut budget) else { return };
         if !batch.is_empty() {
             for_nothing = 0;
@@ -177,12 +194,12 @@ fn work(asked: &Receiver<Asked>, sleeps: &AtomicBool, done: &SyncSender<Vec<Done
             continue;
         }
         for_nothing += 1;
-        if for_nothing == LOOKS_FOR_NOTHING {
+        if for_nothing == looks_for_nothing {
             // From now on whoever puts an order rings; one more look finds what was put
             // just before.
             sleeps.store(true, Ordering::Relaxed);
             fence(Ordering::SeqCst);
-        } else if for_nothing > LOOKS_FOR_NOTHING {
+        } else if for_nothing > looks_for_nothing {
             while sleeps.load(Ordering::Relaxed) {
                 thread::park();
             }
@@ -276,6 +293,27 @@ impl Budget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_sleeps_is_woken_by_whatever_is_put() {
+        let (every_round, rounds) = sync_channel(0);
+        thread::spawn(move || {
+            let rhythm = Rhythm { looks_every: Duration::ZERO, looks_for_nothing: 1 };
+            let inbox = Inbox::open(rhythm).unwrap();
+            for _ in 0..50 {
+                // At the very moment at which it falls asleep.
+                while !inbox.bell.sleeps.load(Ordering::Relaxed) {
+                    thread::yield_now();
+                }
+                inbox.wait();
+                every_round.send(()).unwrap();
+            }
+        });
+        for round in 0..50 {
+            let done = rounds.recv_timeout(Duration::from_secs(60));
+            assert!(done.is_ok(), "it sleeps on, in round {round}");
+        }
+    }
 
     #[test]
     fn no_more_than_a_tenth_of_a_core_is_taken() {

@@ -41,7 +41,7 @@ pub(super) struct Book {
 #[derive(Debug)]
 struct Written {
     page: Page,
-    /// Who was judged so far.
+    /// Who was judged so far: no more than the host has workspaces while it runs.
     members: HashMap<WorkspaceId, Member>,
 }
 
@@ -173,16 +173,24 @@ impl Book {
     }
 
     /// A life gave a sign.
-    pub(super) fn sign_of_life(&self, workspace: &WorkspaceId, life: LifeId, now: UnixMillis) {
-        self.write_of(workspace, |tally, member| {
-            tally.sign_of_life(workspace, life, now);
+    pub(super) fn sign_of_life(
+        &self,
+        who: &Who,
+        labels: &[(String, String)],
+        life: LifeId,
+        now: UnixMillis,
+    ) {
+        self.write_of(who, labels, |tally, member| {
+            tally.sign_of_life(&who.workspace, life, now);
             member.lives(life, now, tally);
         });
     }
 
     /// A restart begins that a DEAD verdict asked for.
-    pub(super) fn restarted(&self, workspace: &WorkspaceId, now: UnixMillis) {
-        self.write_of(workspace, |tally, member| tally.restarted(member.acts, workspace, now));
+    pub(super) fn restarted(&self, who: &Who, labels: &[(String, String)], now: UnixMillis) {
+        self.write_of(who, labels, |tally, member| {
+            tally.restarted(member.acts, &who.workspace, now);
+        });
     }
 
     /// Something became of a request that was accepted then. What was accepted before an
@@ -205,11 +213,20 @@ impl Book {
         }
     }
 
-    /// The same of a workspace that takes part; of another one there is nothing to write.
-    fn write_of(&self, workspace: &WorkspaceId, write: impl FnOnce(&mut Tally, &mut Member)) {
+    /// Of a workspace that takes part and was judged; of another one there is nothing to
+    /// write, and it waits for nobody.
+    fn write_of(
+        &self,
+        who: &Who,
+        labels: &[(String, String)],
+        write: impl FnOnce(&mut Tally, &mut Member),
+    ) {
+        if !self.trial.includes(who, labels) {
+            return;
+        }
         let mut written = self.written.lock();
         let Written { page, members } = &mut *written;
-        if let Some(member) = members.get_mut(workspace) {
+        if let Some(member) = members.get_mut(&who.workspace) {
             write(&mut page.tally, member);
             self.has_changed(page);
         }

@@ -13,7 +13,7 @@ use parking_lot::RwLock;
 use reprieve_core::{
     decision::Decision,
     experiment::{Arm, Tally},
-    ids::{ExperimentName, LifeId, WorkspaceId},
+    ids::{ExperimentName, LifeId},
     judgement::Call,
     ports::Witness,
     time::UnixMillis,
@@ -51,6 +51,8 @@ impl Observer {
         let nth = books.iter().position(|book| book.name() == name)?;
         let closed = books.remove(nth);
         self.open_books.store(books.len(), Ordering::Release);
+        // Nobody waits for the others' while this one is read.
+        drop(books);
         Some(closed.page())
     }
 
@@ -109,13 +111,19 @@ impl Observer {
     }
 
     /// A life gave a sign.
-    pub(crate) fn sign_of_life(&self, workspace: &WorkspaceId, life: LifeId, now: UnixMillis) {
-        self.each(|book| book.sign_of_life(workspace, life, now));
+    pub(crate) fn sign_of_life(
+        &self,
+        who: &Who,
+        labels: &[(String, String)],
+        life: LifeId,
+        now: UnixMillis,
+    ) {
+        self.each(|book| book.sign_of_life(who, labels, life, now));
     }
 
     /// A restart begins that a DEAD verdict asked for.
-    pub(crate) fn restarted(&self, workspace: &WorkspaceId, now: UnixMillis) {
-        self.each(|book| book.restarted(workspace, now));
+    pub(crate) fn restarted(&self, who: &Who, labels: &[(String, String)], now: UnixMillis) {
+        self.each(|book| book.restarted(who, labels, now));
     }
 
     /// A caller's request was put into a workspace's queue.

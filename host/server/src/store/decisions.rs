@@ -164,6 +164,15 @@ async fn run(
     }
 }
 
+/// A decision as it was written down, whatever stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecisionRow {
+    /// In the log; larger is newer.
+    pub place: u64,
+    pub id: String,
+    pub json: Vec<u8>,
+}
+
 /// Reads decisions beside the host that writes them, for the command line.
 #[derive(Debug)]
 pub struct DecisionReader {
@@ -197,14 +206,19 @@ impl DecisionReader {
         list(&self.connection, filter)
     }
 
-    /// The next so many after that place in the log as they were written, in JSON,
-    /// oldest first, each with its place. From 0 on they are all there is, whoever
-    /// writes meanwhile.
-    pub fn page(&self, after: u64, limit: u32) -> Result<Vec<(u64, String)>, rusqlite::Error> {
-        let sql = "SELECT seq, decision FROM decisions WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    /// The next so many after that place in the log, oldest first. From 0 on they are
+    /// all there is, whoever writes meanwhile.
+    pub fn page(&self, after: u64, limit: u32) -> Result<Vec<DecisionRow>, rusqlite::Error> {
+        let sql = "SELECT seq, id, decision FROM decisions WHERE seq > ?1 ORDER BY seq LIMIT ?2";
         let mut statement = self.connection.prepare_cached(sql)?;
         let limit = limit.min(MAX_LISTED);
-        statement.query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let rows = statement.query_map(params![after, limit], |row| {
+            let id = row.get_ref(1)?.as_bytes().map(text).unwrap_or_default();
+            let json = row.get_ref(2)?.as_bytes().map(<[u8]>::to_vec).unwrap_or_default();
+            Ok(DecisionRow { place: row.get(0)?, id, json })
+        })?;
+        rows.collect()
     }
 
     /// How many there are.

@@ -53,7 +53,7 @@ pub enum StoreOpenFailure {
     )]
     Newer { path: PathBuf, found: u32, known: u32 },
     #[error(
-        "{} has format {found}, and this version reads format {known}; start its host on it once, which brings it up to date",
+        "{} has format {found}, and this version reads format {known}; start a host of this version on it once, which brings it up to date",
         path.display()
     )]
     Older { path: PathBuf, found: u32, known: u32 },

@@ -40,7 +40,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 pub use self::{
     audit::{AuditEntry, AuditFilter, AuditLog, AuditRecord},
-    decisions::{DecisionLog, DecisionReader, Retention},
+    decisions::{DecisionLog, DecisionReader, DecisionRow, Retention},
     experiments::{ExperimentStore, MAX_EXPERIMENTS},
     folder::{DATABASE, StoreOpenFailure},
     heartbeats::HeartbeatStore,

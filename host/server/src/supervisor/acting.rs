@@ -130,7 +130,8 @@ impl Supervisor {
             Ok(_) => {
                 self.0.tally.begun(cause);
                 if cause == RestartCause::DeadVerdict {
-                    self.0.ports.experiments.restarted(workspace.id(), now);
+                    let (who, labels) = (&workspace.who, &workspace.spec.labels);
+                    self.0.ports.experiments.restarted(who, labels, now);
                 }
             }
             Err(NotBegun::StoreUnavailable) => {

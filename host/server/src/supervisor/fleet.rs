@@ -169,7 +169,8 @@ impl Supervisor {
     }
 
     fn sign(&self, workspace: &Arc<Workspace>, life: LifeId) {
-        self.0.ports.experiments.sign_of_life(workspace.id(), life, self.now());
+        let (who, labels) = (&workspace.who, &workspace.spec.labels);
+        self.0.ports.experiments.sign_of_life(who, labels, life, self.now());
         let steps = {
             let mut live = workspace.live.lock();
             if live.incident.life() != life {

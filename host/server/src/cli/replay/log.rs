@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use reprieve_core::decision::Decision;
 use reprieve_lab::replay::{BadLine, MAX_LINE_BYTES, read_line};
 
-use crate::store::DecisionReader;
+use crate::store::{DecisionReader, DecisionRow};
 
 /// Decisions that are read from a store at once.
 const PAGE: u32 = 1_000;
@@ -23,17 +23,15 @@ pub(in crate::cli) struct Log {
 
 enum From {
     Lines { lines: Box<dyn BufRead>, number: u64, line: Vec<u8> },
-    Store { reader: DecisionReader, folder: PathBuf, after: u64, page: VecDeque<(u64, String)> },
+    Store { reader: DecisionReader, folder: PathBuf, after: u64, page: VecDeque<DecisionRow> },
 }
 
 /// What is no decision, and where it stands in its log.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} {number}: {why}")]
+#[error("{place}: {why}")]
 pub(in crate::cli) struct Bad {
-    /// "line" of a file, "decision" of a store.
-    what: &'static str,
-    /// From 1.
-    number: u64,
+    /// "line 7" of a file, "decision 01a2…" of a store.
+    place: String,
     why: BadLine,
 }
 
@@ -95,29 +93,28 @@ fn next_line(
         if line.len() > MAX_LINE_BYTES && line.last() != Some(&b'\n') {
             lines.skip_until(b'\n')?;
         }
-        let bad = |why| Bad { what: "line", number: *number, why };
+        let bad = |why| Bad { place: format!("line {number}"), why };
         if let Some(read) = read_line(line).map_err(bad).transpose() {
             return Ok(Some(read));
         }
     }
 }
 
-/// The same of a store's rows.
+/// The next decision of a store.
 fn next_row(
     reader: &DecisionReader,
     after: &mut u64,
-    page: &mut VecDeque<(u64, String)>,
+    page: &mut VecDeque<DecisionRow>,
 ) -> anyhow::Result<Option<Result<Decision, Bad>>> {
-    // Ends with the store.
-    loop {
-        if page.is_empty() {
-            page.extend(reader.page(*after, PAGE)?);
-        }
-        let Some((number, row)) = page.pop_front() else { return Ok(None) };
-        *after = number;
-        let bad = |why| Bad { what: "decision", number, why };
-        if let Some(read) = read_line(row.as_bytes()).map_err(bad).transpose() {
-            return Ok(Some(read));
-        }
+    if page.is_empty() {
+        page.extend(reader.page(*after, PAGE)?);
     }
+    let Some(DecisionRow { place, id, json }) = page.pop_front() else { return Ok(None) };
+    *after = place;
+    let read = match read_line(&json) {
+        Ok(Some(decision)) => Ok(decision),
+        Ok(None) => Err(BadLine::Malformed { detail: "it is empty".to_owned() }),
+        Err(why) => Err(why),
+    };
+    Ok(Some(read.map_err(|why| Bad { place: format!("decision {id}"), why })))
 }

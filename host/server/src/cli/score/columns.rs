@@ -111,9 +111,10 @@ pub(super) const OVERALL: [Column<Overall>; 10] = [
         cell: |_, all| all.false_restarts.to_string(),
     },
     Column {
-        heading: "MOSTLY IN",
-        meaning: "the scenario with the most of them, a workspace and day",
+        heading: "WORST IN",
+        meaning: "the scenario with the most of them a workspace-day, and how many",
         cell: |_, all| match &all.worst {
+            Some((scenario, rate)) if *rate < 0.01 => format!("{scenario}: < 0.01"),
             Some((scenario, rate)) => format!("{scenario}: {rate:.2}"),
             None => none(),
         },

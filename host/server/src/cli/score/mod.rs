@@ -10,7 +10,7 @@ mod runs;
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::Args;
-use reprieve_lab::score::Scoreboard;
+use reprieve_lab::{Scenario, score::Scoreboard};
 
 use self::columns::{COLUMNS, Column, OVERALL};
 use super::{
@@ -74,7 +74,13 @@ pub(crate) struct ScoreArgs {
 pub(crate) fn score(args: &ScoreArgs) -> anyhow::Result<u8> {
     let mut scenarios = Vec::new();
     for file in simulate::scenario_files(&args.scenarios).map_err(UsageError::of)? {
-        scenarios.push(simulate::read(&file).map_err(UsageError::of)?);
+        let scenario = simulate::read(&file).map_err(UsageError::of)?;
+        if scenarios.iter().any(|other: &Scenario| other.name == scenario.name) {
+            let (file, name) = (file.display(), &scenario.name);
+            let what = format!("{file} is the second scenario called {name:?}; rename one of them");
+            return Err(UsageError(what, None).into());
+        }
+        scenarios.push(scenario);
     }
     let policies = match &args.policies[..] {
         [] => BUILT_IN.iter().map(|(name, _)| PathBuf::from(name)).collect(),
@@ -135,7 +141,7 @@ fn printed<'a, T: 'a, const N: usize>(
     table::print(headings, &rows.collect::<Vec<_>>(), |_, _| None)
 }
 
-fn markdown(board: &Scoreboard, scenarios: &[reprieve_lab::Scenario], args: &ScoreArgs) -> String {
+fn markdown(board: &Scoreboard, scenarios: &[Scenario], args: &ScoreArgs) -> String {
     let mut text = format!(
         "# Scoreboard\n\nEvery policy over every scenario, {} seeds each, by `reprieve score`. A \
          policy is on the front of a scenario (\\*) if no other one is better in both: the median \
@@ -153,7 +159,7 @@ fn markdown(board: &Scoreboard, scenarios: &[reprieve_lab::Scenario], args: &Sco
     for (name, scores) in by_scenario {
         let about = scenarios.iter().find(|scenario| scenario.name == name);
         let about = about.map_or("", |scenario| &scenario.about);
-        let _ = writeln!(text, "\n## {name}\n\n{about}\n");
+        let _ = writeln!(text, "\n## {}\n\n{}\n", in_markdown(name), in_markdown(about));
         text += &rows(board, &COLUMNS, scores);
     }
     text
@@ -175,8 +181,20 @@ fn rows<'a, T: 'a, const N: usize>(
     let headings = columns.each_ref().map(|column| column.heading);
     let mut text = format!("| {} |\n|{}\n", headings.join(" | "), "---|".repeat(N));
     for row in rows {
-        let cells = columns.each_ref().map(|of| (of.cell)(board, row).replace('*', "\\*"));
+        let cells = columns.each_ref().map(|of| in_markdown(&(of.cell)(board, row)));
         let _ = writeln!(text, "| {} |", cells.join(" | "));
     }
     text
+}
+
+/// Names come from files: nothing in them is Markdown.
+fn in_markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if matches!(letter, '\\' | '*' | '|' | '<' | '`' | '[') {
+            escaped.push('\\');
+        }
+        escaped.push(letter);
+    }
+    escaped
 }

@@ -8,7 +8,7 @@ use reprieve_lab::{
     score::{Score, Scoreboard},
     simulate,
 };
-use reprieve_runtime::Policy;
+use reprieve_runtime::{Policy, registry::Candidate};
 
 use crate::cli::{author::Meant, output::UsageError, pool};
 
@@ -36,11 +36,15 @@ struct Piece {
 }
 
 pub(super) fn read(policies: &[PathBuf]) -> Result<Vec<Named>, UsageError> {
-    let named = |policy: &PathBuf| {
-        let candidate = Meant::by(policy)?.fetch()?;
-        Ok(Named { source: candidate.source, bytes: candidate.bytes })
-    };
-    policies.iter().map(named).collect()
+    let mut named: Vec<Named> = Vec::new();
+    for policy in policies {
+        let Candidate { source, bytes, .. } = Meant::by(policy)?.fetch()?;
+        if named.iter().any(|other| other.source == source) {
+            return Err(UsageError(format!("policy {source} is named twice"), None));
+        }
+        named.push(Named { source, bytes });
+    }
+    Ok(named)
 }
 
 pub(super) fn all(work: &Work<'_>) -> Result<Scoreboard, UsageError> {
@@ -76,7 +80,8 @@ fn pieces(work: &Work<'_>) -> Vec<Piece> {
 /// What one thread runs with: an engine of its own.
 struct Bench<'a> {
     work: &'a Work<'a>,
-    policies: Vec<Arc<Policy>>,
+    /// Each with what it is called in the results.
+    policies: Vec<(String, Arc<Policy>)>,
     contenders: HashMap<(usize, usize), Contender>,
 }
 
@@ -84,7 +89,17 @@ impl<'a> Bench<'a> {
     fn new(work: &'a Work<'a>) -> Result<Self, UsageError> {
         let lab = Lab::new().map_err(UsageError::of)?;
         let load = |named: &Named| lab.load(&named.source, &named.bytes).map_err(UsageError::of);
-        let policies = work.policies.iter().map(load).collect::<Result<_, _>>()?;
+        let policies: Vec<_> = work.policies.iter().map(load).collect::<Result<_, _>>()?;
+        let names: Vec<_> = policies.iter().map(|policy| &*policy.description().name).collect();
+        // Builds of one policy are told apart by where they come from.
+        let called =
+            names.iter().zip(&work.policies).map(|(name, Named { source, .. })| {
+                match names.iter().filter(|other| *other == name).count() {
+                    1 => (*name).to_owned(),
+                    _ => source.clone(),
+                }
+            });
+        let policies = called.zip(policies.iter().cloned()).collect();
         Ok(Self { work, policies, contenders: HashMap::new() })
     }
 
@@ -92,9 +107,9 @@ impl<'a> Bench<'a> {
         let scenario = &self.work.scenarios[piece.scenario];
         let key = (piece.policy, piece.scenario);
         if !self.contenders.contains_key(&key) {
-            let policy = &self.policies[piece.policy];
+            let (name, policy) = &self.policies[piece.policy];
             let made = Contender::on(scenario, policy, &Settings::new());
-            self.contenders.insert(key, made.map_err(UsageError::of)?);
+            self.contenders.insert(key, made.map_err(UsageError::of)?.called(name.clone()));
         }
         let contender = &self.contenders[&key];
         let run = |seed: &u64| {

@@ -56,7 +56,7 @@ impl Ground {
         }
         if bad_lines > 0 {
             if bad_lines > MAX_BAD_LINES {
-                output::complain(&format!("{bad_lines} lines are no decisions"));
+                output::complain(&format!("{bad_lines} in all are no decisions"));
             }
             return Ok(None);
         }

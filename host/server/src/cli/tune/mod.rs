@@ -63,11 +63,11 @@ pub(crate) struct TuneArgs {
     policy: PathBuf,
 
     /// What it costs that a living workspace is restarted.
-    #[arg(long, value_name = "PRICE", default_value_t = Price::default().false_restart, value_parser = price)]
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true, default_value_t = Price::default().false_restart, value_parser = price)]
     false_restart: f64,
 
     /// What it costs that a dead workspace lies unfound for a minute.
-    #[arg(long, value_name = "PRICE", default_value_t = Price::default().unfound_min, value_parser = price)]
+    #[arg(long, value_name = "PRICE", allow_negative_numbers = true, default_value_t = Price::default().unfound_min, value_parser = price)]
     unfound_minute: f64,
 
     /// The most runs of one point, those that are plainly dearer get fewer; on a log the
