@@ -198,7 +198,11 @@ pub enum NotBegun {
     #[error("a restart is in flight already")]
     InFlight,
     #[error("the life that it was about has ended meanwhile; life {} runs now", current.0)]
-    LifeEnded { current: LifeId },
+    LifeEnded {
+        current: LifeId,
+        /// That it was begun with.
+        revision: Revision,
+    },
     #[error("the restart store is unavailable")]
     StoreUnavailable,
 }

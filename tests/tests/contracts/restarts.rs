@@ -78,7 +78,11 @@ async fn a_verdict_about_an_ended_life_is_void(restarts: &dyn Restarts, host: &H
     restarts.finish(&of, LifeId(1)).await.unwrap();
     for life in [LifeId(0), LifeId(2)] {
         let begun = restarts.begin(&of, life, DEAD, REVISION, host.now()).await;
-        assert_eq!(begun, Err(NotBegun::LifeEnded { current: LifeId(1) }), "{life:?}");
+        assert_eq!(
+            begun,
+            Err(NotBegun::LifeEnded { current: LifeId(1), revision: REVISION }),
+            "{life:?}"
+        );
     }
     let begun = restarts.begin(&of, LifeId(1), DEAD, REVISION, host.now()).await;
     assert_eq!(begun, Ok(LifeId(2)));
@@ -136,7 +140,7 @@ async fn what_begins_elsewhere_is_the_next_life_and_not_in_flight(
     restarts.finish(&of, LifeId(1)).await.unwrap();
     host.clock.advance(Millis(10));
     let began = restarts.began_elsewhere(&of, LifeId(0), host.now()).await;
-    assert_eq!(began, Err(NotBegun::LifeEnded { current: LifeId(1) }));
+    assert_eq!(began, Err(NotBegun::LifeEnded { current: LifeId(1), revision: REVISION }));
     let unasked = history(restarts).await.unasked;
     assert_eq!(restarts.began_elsewhere(&of, LifeId(1), host.now()).await, Ok(LifeId(2)));
     let expected = RestartHistory {

@@ -334,11 +334,20 @@ impl Incident {
                 self.came_to_nothing = Some((cause, Wish::NotBegun(reason)));
                 let mut steps = vec![Step::Void(Void::NotBegun(reason))];
                 match reason {
-                    NotBegun::LifeEnded { current } => self.life = current,
+                    NotBegun::LifeEnded { current, revision } => {
+                        // Another host began it, with the settings that it knew.
+                        self.life = current;
+                        self.running = self.running.max(revision);
+                        self.wanted = self.wanted.max(self.running);
+                    }
                     NotBegun::InFlight => {}
                     NotBegun::StoreUnavailable => {
                         steps.push(Step::JudgeAt(now + RETRY_AFTER_FAILURE));
                     }
+                }
+                if self.is_revision_stale() {
+                    // Not lost, and not asked for at once: what stood in its way still may.
+                    self.wishes.insert(RestartCause::SettingsChanged, now + RETRY_AFTER_FAILURE);
                 }
                 steps.extend(self.rest(now));
                 steps

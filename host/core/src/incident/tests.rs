@@ -229,6 +229,35 @@ fn a_wish_is_told_what_came_of_it() {
     }
 }
 
+/// Of three hosts in front of one workspace only one restarts it after a change.
+#[test]
+fn a_change_that_cannot_begin_is_not_asked_for_at_once_and_not_lost() {
+    let cause = RestartCause::SettingsChanged;
+    let refused = |reason| {
+        let mut incident = running();
+        let steps = incident.revise(Revision(2), T0);
+        assert_eq!(steps, [Step::Admit { cause, life: LifeId(3) }]);
+        incident.ruled(cause, Admission::Admit, T0);
+        (incident.begun(Err(reason), T0), incident)
+    };
+    let later = T0 + RETRY_AFTER_FAILURE;
+    for reason in [NotBegun::InFlight, NotBegun::StoreUnavailable] {
+        let (steps, mut incident) = refused(reason);
+        assert!(!steps.contains(&Step::Admit { cause, life: LifeId(3) }), "{reason}: {steps:?}");
+        assert!(steps.contains(&Step::TakeUpAt(later)), "{reason}: {steps:?}");
+        assert_eq!(incident.take_up(later), [Step::Admit { cause, life: LifeId(3) }], "{reason}");
+    }
+    // The life that another host began with the change has it.
+    let ended = |revision| NotBegun::LifeEnded { current: LifeId(4), revision };
+    let (steps, mut incident) = refused(ended(Revision(2)));
+    assert_eq!(steps, [Step::Void(Void::NotBegun(ended(Revision(2))))]);
+    assert_eq!((incident.life(), incident.is_revision_stale()), (LifeId(4), false));
+    assert_eq!(incident.take_up(later), []);
+    // One that was begun before has it not.
+    let (_, mut incident) = refused(ended(Revision(1)));
+    assert_eq!(incident.take_up(later), [Step::Admit { cause, life: LifeId(4) }]);
+}
+
 #[test]
 fn only_a_persons_order_is_carried_out_whatever_the_policy_rules() {
     for ruled in [Admission::Admit, Admission::Drop, Admission::Defer(Millis(500))] {

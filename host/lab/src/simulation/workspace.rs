@@ -140,7 +140,8 @@ impl Kept {
             return Err(NotBegun::InFlight);
         }
         if self.history.life != of {
-            return Err(NotBegun::LifeEnded { current: self.history.life });
+            let RestartHistory { life: current, revision, .. } = self.history;
+            return Err(NotBegun::LifeEnded { current, revision });
         }
         self.next_life(Some(cause), now);
         self.history.revision = revision;
@@ -157,7 +158,8 @@ impl Kept {
             return Err(NotBegun::InFlight);
         }
         if self.history.life != of {
-            return Err(NotBegun::LifeEnded { current: self.history.life });
+            let RestartHistory { life: current, revision, .. } = self.history;
+            return Err(NotBegun::LifeEnded { current, revision });
         }
         self.next_life(None, began);
         Ok(self.history.life)

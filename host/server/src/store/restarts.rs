@@ -153,7 +153,8 @@ impl Start {
         }
         let current = LifeId(current);
         if current != self.of {
-            return Ok(Err(NotBegun::LifeEnded { current }));
+            let revision = Revision(revision);
+            return Ok(Err(NotBegun::LifeEnded { current, revision }));
         }
         let life = current.next();
         connection
