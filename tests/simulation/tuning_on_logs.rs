@@ -178,7 +178,7 @@ fn a_log_on_which_nothing_can_be_tuned_is_refused_with_its_line() {
     fs::write(folder.path().join("log.jsonl"), format!("{}\n", "{}\n".repeat(30))).unwrap();
     let (_, all) = told(folder.path(), &["--on", "log.jsonl"]);
     assert!(all.contains("line 20: ") && !all.contains("line 21: "), "{all}");
-    assert!(all.contains("30 lines are no decisions"), "{all}");
+    assert!(all.contains("30 in all are no decisions"), "{all}");
     let (code, nowhere) = told(folder.path(), &["--on", "nowhere.jsonl"]);
     assert!(code == 2 && nowhere.contains("cannot read nowhere.jsonl"), "{nowhere}");
     let (code, no_host) = told(folder.path(), &["--on", "."]);
