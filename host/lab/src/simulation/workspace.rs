@@ -136,16 +136,20 @@ impl Kept {
         revision: reprieve_core::ids::Revision,
         now: UnixMillis,
     ) -> Result<LifeId, NotBegun> {
-        if self.history.in_flight {
-            return Err(NotBegun::InFlight);
-        }
-        if self.history.life != of {
-            let RestartHistory { life: current, revision, .. } = self.history;
-            return Err(NotBegun::LifeEnded { current, revision });
-        }
+        self.may_begin(of)?;
         self.next_life(Some(cause), now);
         self.history.revision = revision;
         Ok(self.history.life)
+    }
+
+    /// The store's compare, before it sets.
+    fn may_begin(&self, of: LifeId) -> Result<(), NotBegun> {
+        let RestartHistory { life: current, revision, in_flight, .. } = self.history;
+        match (in_flight, current == of) {
+            (true, _) => Err(NotBegun::InFlight),
+            (false, false) => Err(NotBegun::LifeEnded { current, revision }),
+            (false, true) => Ok(()),
+        }
     }
 
     /// Somebody else began a run.
@@ -154,13 +158,7 @@ impl Kept {
         of: LifeId,
         began: UnixMillis,
     ) -> Result<LifeId, NotBegun> {
-        if self.history.in_flight {
-            return Err(NotBegun::InFlight);
-        }
-        if self.history.life != of {
-            let RestartHistory { life: current, revision, .. } = self.history;
-            return Err(NotBegun::LifeEnded { current, revision });
-        }
+        self.may_begin(of)?;
         self.next_life(None, began);
         Ok(self.history.life)
     }

@@ -115,16 +115,14 @@ impl Beside {
             }
         });
         let Some(Inbox { asked, bell }) = inbox else { return Err(Box::new(order)) };
-        match asked.try_send(Asked::Judge(order)) {
-            Ok(()) => {
-                bell.ring();
-                Ok(())
-            }
-            Err(TrySendError::Full(asked) | TrySendError::Disconnected(asked)) => match asked {
-                Asked::Judge(order) => Err(Box::new(order)),
-                Asked::Tell(_) => Ok(()),
-            },
+        let put = asked.try_send(Asked::Judge(order));
+        if let Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) = put
+            && let Asked::Judge(order) = back
+        {
+            return Err(Box::new(order));
         }
+        bell.ring();
+        Ok(())
     }
 
     /// Blocks until everything that was taken on before is written down.

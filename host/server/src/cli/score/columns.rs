@@ -13,6 +13,12 @@ pub(super) struct Column<T> {
     pub(super) cell: fn(&Scoreboard, &T) -> String,
 }
 
+// What is told both of one scenario and of all of them.
+const AT_ONCE: &str = "the most workspaces restarting at once";
+const IN_SETTLE: &str = "restarts by verdicts within a minute after a life had begun";
+const ON_ERRORS: &str = "restarts on faults alone: nobody had seen anything";
+const LOST: &str = "requests that were accepted and dropped, of all";
+
 /// Of each policy over one scenario.
 pub(super) const COLUMNS: [Column<Score>; 13] = [
     Column {
@@ -58,7 +64,7 @@ pub(super) const COLUMNS: [Column<Score>; 13] = [
     },
     Column {
         heading: "AT ONCE",
-        meaning: "the most workspaces restarting at once",
+        meaning: AT_ONCE,
         cell: |_, score| score.measures.largest_simultaneous_restart.to_string(),
     },
     Column {
@@ -71,17 +77,17 @@ pub(super) const COLUMNS: [Column<Score>; 13] = [
     },
     Column {
         heading: "IN SETTLE",
-        meaning: "restarts by verdicts within a minute after a life had begun",
+        meaning: IN_SETTLE,
         cell: |_, score| score.measures.restarts_within_settle.to_string(),
     },
     Column {
         heading: "ON ERRORS",
-        meaning: "restarts on faults alone: nobody had seen anything",
+        meaning: ON_ERRORS,
         cell: |_, score| score.measures.restarts_on_errors.to_string(),
     },
     Column {
         heading: "LOST",
-        meaning: "requests that were accepted and dropped, of all",
+        meaning: LOST,
         cell: |_, score| format!("{} of {}", score.measures.lost, score.measures.requests),
     },
     Column {
@@ -126,22 +132,22 @@ pub(super) const OVERALL: [Column<Overall>; 10] = [
     },
     Column {
         heading: "AT ONCE",
-        meaning: "the most workspaces restarting at once",
+        meaning: AT_ONCE,
         cell: |_, all| all.largest_simultaneous_restart.to_string(),
     },
     Column {
         heading: "IN SETTLE",
-        meaning: "restarts by verdicts within a minute after a life had begun",
+        meaning: IN_SETTLE,
         cell: |_, all| all.restarts_within_settle.to_string(),
     },
     Column {
         heading: "ON ERRORS",
-        meaning: "restarts on faults alone: nobody had seen anything",
+        meaning: ON_ERRORS,
         cell: |_, all| all.restarts_on_errors.to_string(),
     },
     Column {
         heading: "LOST",
-        meaning: "requests that were accepted and dropped, of all",
+        meaning: LOST,
         cell: |_, all| format!("{} of {}", all.lost, all.requests),
     },
     Column {

@@ -157,12 +157,17 @@ fn markdown(board: &Scoreboard, scenarios: &[Scenario], args: &ScoreArgs) -> Str
     }
     text += &meanings(&COLUMNS);
     for (name, scores) in by_scenario {
-        let about = scenarios.iter().find(|scenario| scenario.name == name);
-        let about = about.map_or("", |scenario| &scenario.about);
+        let about = about(scenarios, name);
         let _ = writeln!(text, "\n## {}\n\n{}\n", in_markdown(name), in_markdown(about));
         text += &rows(board, &COLUMNS, scores);
     }
     text
+}
+
+/// What the scenario of that name says of itself.
+fn about<'a>(scenarios: &'a [Scenario], name: &str) -> &'a str {
+    let of = scenarios.iter().find(|scenario| scenario.name == name);
+    of.map_or("", |scenario| &scenario.about)
 }
 
 fn meanings<T>(columns: &[Column<T>]) -> String {

@@ -7,7 +7,10 @@ use reprieve_lab::{
     score::{Detected, Score, Scoreboard},
 };
 
-use super::columns::{COLUMNS, Column, OVERALL};
+use super::{
+    about,
+    columns::{COLUMNS, Column, OVERALL},
+};
 use crate::cli::{
     html::{self, escaped},
     scatter::{Dot, scatter},
@@ -26,8 +29,7 @@ pub(super) fn page(board: &Scoreboard, scenarios: &[Scenario]) -> String {
         body += "</section>";
     }
     for (name, scores) in by_scenario {
-        let about = scenarios.iter().find(|scenario| scenario.name == name);
-        let about = about.map_or("", |scenario| &scenario.about);
+        let about = about(scenarios, name);
         let _ = write!(body, "<section><h2>{}</h2><p>{}</p>", escaped(name), escaped(about));
         body += &plot(board, &scores);
         body += &table(board, &COLUMNS, scores);
