@@ -7,15 +7,14 @@
 //! does so again with those that are in force at that moment, and swaps. Each
 //! step that was taken stands in a [`Passage`].
 
+mod compiler;
 mod golden;
 mod signature;
 mod steps;
 
 use std::{io, sync::Arc, time::Duration};
 
-use reprieve_core::ids::Digest;
-use tokio::sync::Semaphore;
-
+use self::compiler::Compiler;
 pub use self::{
     golden::{Golden, GoldenBroken, GoldenUnusable, MAX_GOLDEN_ROWS},
     signature::{
@@ -26,6 +25,7 @@ pub use self::{
 use crate::{
     Compiled, Current, Engine, Examined, Generation, GenerationRefused, LoadFailure, Policy, Terms,
 };
+use reprieve_core::ids::Digest;
 
 /// What a component must pass before it judges.
 #[derive(Clone, Debug)]
@@ -132,14 +132,12 @@ impl Refused {
 pub struct Registry {
     engine: Engine,
     standards: Standards,
-    /// Compilers cannot be stopped. One that takes too long keeps the others
-    /// from beginning, so that a bomb costs one core and not all of them.
-    compilers: Arc<Semaphore>,
+    compiler: Compiler,
 }
 
 impl Registry {
     pub fn new(engine: Engine, standards: Standards) -> Self {
-        Self { engine, standards, compilers: Arc::new(Semaphore::new(1)) }
+        Self { engine, standards, compiler: Compiler::new() }
     }
 
     pub const fn engine(&self) -> &Engine {
@@ -151,7 +149,8 @@ impl Registry {
     }
 
     /// Everything up to a policy that has described itself. Runs in a tokio
-    /// runtime; the work is done on its threads for what blocks.
+    /// runtime; the work is done on its threads for what blocks. What has to be
+    /// compiled is so one after the other.
     pub async fn vet(
         &self,
         candidate: Candidate,
@@ -179,20 +178,9 @@ impl Registry {
     }
 
     async fn compiled(&self, examined: Examined) -> Result<Compiled, Refused> {
-        let permit = Arc::clone(&self.compilers).try_acquire_owned();
-        let permit = permit.map_err(|_taken| Refused::Compiling)?;
         let engine = self.engine.clone();
-        let compiling = tokio::task::spawn_blocking(move || {
-            let compiled = engine.compile(examined);
-            drop(permit);
-            compiled
-        });
-        let budget = self.standards.compile_budget;
-        match tokio::time::timeout(budget, compiling).await {
-            Ok(Ok(compiled)) => Ok(compiled?),
-            Ok(Err(_ended)) => Err(Refused::Aborted),
-            Err(_elapsed) => Err(Refused::CompileBudget { budget }),
-        }
+        let compile = move || engine.compile(examined);
+        Ok(self.compiler.run(self.standards.compile_budget, compile).await??)
     }
 
     /// Whether the first generation of a host may judge: what came of giving the

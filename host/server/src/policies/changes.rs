@@ -11,7 +11,7 @@ use reprieve_runtime::{
     Policy,
     registry::{Candidate, Progress, Refused},
 };
-use tokio::sync::{Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Activation, Actor, Checked, How, InForce, Loaded, Policies, PoliciesFailure, blocking, boot,
@@ -32,8 +32,6 @@ const LOOK_WITHIN: Duration = Duration::from_secs(2);
 pub(super) struct Queues {
     loads: Arc<Semaphore>,
     changes: Arc<Semaphore>,
-    /// Of one load at a time. An activation does not ask for it.
-    compiler: Mutex<()>,
     /// Held by whoever changes what is kept, loaded or in force, to the end of the
     /// change, even if he who asked for it has gone.
     turn: Arc<Mutex<()>>,
@@ -46,7 +44,6 @@ impl Queues {
         Self {
             loads: Arc::new(Semaphore::new(MAX_LOADS)),
             changes: Arc::new(Semaphore::new(MAX_CHANGES)),
-            compiler: Mutex::new(()),
             turn: Arc::default(),
             look: Arc::new(Semaphore::new(1)),
         }
@@ -54,10 +51,6 @@ impl Queues {
 
     pub(super) async fn turn(&self) -> OwnedMutexGuard<()> {
         Arc::clone(&self.turn).lock_owned().await
-    }
-
-    pub(super) async fn compile(&self) -> MutexGuard<'_, ()> {
-        self.compiler.lock().await
     }
 
     fn to_load(&self) -> Result<OwnedSemaphorePermit, PoliciesFailure> {
@@ -174,10 +167,7 @@ impl Policies {
         candidate: Candidate,
         way: &Way,
     ) -> Result<Loaded, Refused> {
-        let policy = {
-            let _compiler = self.0.queues.compile().await;
-            self.0.registry.vet(candidate.clone(), &way.progress).await?
-        };
+        let policy = self.0.registry.vet(candidate.clone(), &way.progress).await?;
         let turn = self.0.queues.turn().await;
         let (inner, progress, origin) = (Arc::clone(&self.0), way.progress.clone(), way.origin);
         blocking(move || {
@@ -235,8 +225,7 @@ impl Policies {
     }
 
     /// As it runs, or from the shelf. Only if it has to be compiled anew, because its
-    /// compilation was forgotten, and somebody else is at the compiler, it waits for
-    /// its turn there.
+    /// compilation was forgotten, it waits for those who are at the compiler.
     pub(super) async fn vetted(
         &self,
         component: Digest,
@@ -248,13 +237,6 @@ impl Policies {
         }
         let (inner, source) = (Arc::clone(&self.0), source.to_owned());
         let kept = blocking(move || inner.shelf.get(component, &source)).await??;
-        match self.0.registry.vet(kept.clone(), progress).await {
-            Err(Refused::Compiling) => {}
-            vetted => return vetted,
-        }
-        tracing::info!(%component, "an activation waits for the compiler");
-        let _compiler = self.0.queues.compile().await;
-        // Refused still: one that was given up, but cannot be stopped.
         self.0.registry.vet(kept, progress).await
     }
 

@@ -3,23 +3,36 @@
 use super::*;
 use crate::logged::Logged;
 
+/// A load that is about to compile, and does so for a while.
+async fn load_at_the_compiler(
+    policies: &Policies,
+) -> tokio::task::JoinHandle<Result<Checked, PoliciesFailure>> {
+    let policies_too = policies.clone();
+    let load = tokio::spawn(async move { policies_too.load(uploaded(UNRULY), &somebody()).await });
+    let is_at_the_compiler = |policies: &Policies| {
+        let status = policies.status();
+        status.requested.is_some_and(|wish| wish.component == Some(Digest::of(UNRULY)))
+            && status.passage.is_some_and(|passage| {
+                passage.taken.last().is_some_and(|taken| taken.step == Step::Imports)
+            })
+    };
+    while !is_at_the_compiler(policies) {
+        tokio::task::yield_now().await;
+    }
+    load
+}
+
 #[tokio::test]
 async fn who_rolls_back_waits_for_nobodys_compiler() {
     let home = Home::new();
     let policies = home.default().await;
     let component = policies.load(built_in("count-debounce"), &somebody()).await.unwrap().component;
     policies.activate(component, &somebody(), None).await.unwrap();
-    let compiling = policies.0.queues.compile().await;
-    let policies_too = policies.clone();
-    let load = tokio::spawn(async move { policies_too.load(uploaded(UNRULY), &somebody()).await });
-    // It has come as far as to the compiler.
-    while policies.status().requested.unwrap().component != Some(Digest::of(UNRULY)) {
-        tokio::task::yield_now().await;
-    }
-    policies.roll_back(&somebody(), None).await.unwrap();
+    let load = load_at_the_compiler(&policies).await;
+    let done = policies.roll_back(&somebody(), None).await.unwrap();
     assert_eq!(in_force(&policies), "default");
-    assert!(!load.is_finished());
-    drop(compiling);
+    let steps: Vec<_> = done.passage.taken.iter().map(|taken| taken.step).collect();
+    assert!(!steps.contains(&Step::Compile), "it stood by: {steps:?}");
     load.await.unwrap().unwrap();
 }
 
@@ -35,19 +48,7 @@ async fn an_activation_that_must_compile_anew_waits_for_the_compiler() {
     let component = digest("count-debounce");
     fs::remove_dir_all(home.dir.path().join("state/cache")).unwrap();
 
-    let policies_too = policies.clone();
-    let load = tokio::spawn(async move { policies_too.load(uploaded(UNRULY), &somebody()).await });
-    // It is compiled for a while after this step.
-    let is_at_the_compiler = |policies: &Policies| {
-        let status = policies.status();
-        status.requested.is_some_and(|wish| wish.component == Some(Digest::of(UNRULY)))
-            && status.passage.is_some_and(|passage| {
-                passage.taken.last().is_some_and(|taken| taken.step == Step::Imports)
-            })
-    };
-    while !is_at_the_compiler(&policies) {
-        tokio::task::yield_now().await;
-    }
+    let load = load_at_the_compiler(&policies).await;
     let done = policies.activate(component, &somebody(), None).await;
     assert!(done.is_ok(), "{done:?}");
     assert_eq!(in_force(&policies), "count-debounce");
