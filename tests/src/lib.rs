@@ -28,4 +28,4 @@ pub use policies::{PolicyName, generation, policies_in};
 pub use program::{Program, Running, outcome_of, reprieve};
 pub use python::venvs;
 pub use runtime::{FakeRuntime, Start};
-pub use stage::{Stage, StageOptions, ws};
+pub use stage::{HALF, Stage, StageOptions, ws};

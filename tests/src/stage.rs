@@ -319,6 +319,14 @@ pub fn ws(number: u32) -> WorkspaceId {
     format!("ws-{number}").parse().expect("a name")
 }
 
+/// The label that tells which half of a fleet a workspace belongs to.
+pub const HALF: &str = "half";
+
+/// What that label says.
+const fn half(number: u32) -> &'static str {
+    if number.is_multiple_of(2) { "even" } else { "odd" }
+}
+
 fn spec(number: u32, depends_on: &[(u32, u32)]) -> WorkspaceSpec {
     let depends_on = depends_on.iter().filter(|(dependent, _)| *dependent == number);
     WorkspaceSpec {
@@ -328,7 +336,7 @@ fn spec(number: u32, depends_on: &[(u32, u32)]) -> WorkspaceSpec {
         id: ws(number),
         tenant: "acme".parse().expect("a name"),
         kind: "fake".to_owned(),
-        labels: vec![],
+        labels: vec![(HALF.to_owned(), half(number).to_owned())],
         queues_for_itself: false,
         token: TOKEN.to_owned(),
         address: None,

@@ -3,11 +3,13 @@
 //!
 //! - [`ending`]: starts and ends, whatever comes between
 //! - [`requests`]: what became of the requests of each arm's callers
+//! - [`side_by_side`]: two experiments at once
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it is surprised")]
 
 mod ending;
 mod requests;
+mod side_by_side;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
