@@ -52,3 +52,15 @@ fn whoever_dies_is_found_and_comes_back() {
         }
     }
 }
+
+/// Of several hosts that rule a life dead, one restarts it. What the others rule is void,
+/// and says nothing of the life that runs.
+#[test]
+fn what_is_void_is_no_mistake() {
+    let scenario = scenario("many-proxies");
+    for seed in seeds(3) {
+        let measures = play(&scenario, "default", RunOptions::seeded(seed)).measures;
+        assert!(measures.voided > 0, "seed {}: nobody was slower than another", seed.0);
+        assert_eq!(measures.mistakes, 0, "seed {}", seed.0);
+    }
+}

@@ -128,7 +128,7 @@ impl Simulation<'_> {
         decision: &Decision,
         looked: Option<Result<(), ProbeFault>>,
     ) {
-        let (now, truth) = (self.now, self.truth(w));
+        let (now, truth, life) = (self.now, self.truth(w), self.workspaces[w].life());
         let dead = decision.outcome.verdict() == Verdict::Dead;
         let on_errors = dead && (matches!(looked, Some(Err(_))) || is_on_errors(decision));
         if on_errors {
@@ -139,6 +139,10 @@ impl Simulation<'_> {
         book.convicted_on_errors = on_errors;
         if !dead {
             return self.end_mistake(w);
+        }
+        // The next life has begun meanwhile: void, and neither a find nor a mistake.
+        if decision.life != life {
+            return;
         }
         if truth.is_down() {
             if !std::mem::replace(&mut book.detected, true)

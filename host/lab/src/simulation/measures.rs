@@ -71,7 +71,7 @@ pub struct Measures {
     /// From a death until the workspace is up again, whoever saw to it.
     pub time_to_recover: Samples,
 
-    /// DEAD verdicts about workspaces that were not down.
+    /// DEAD verdicts about the present lives of workspaces that were not down.
     pub mistakes: u64,
     /// T_MR: from the beginning of a mistake to that of the next about the same
     /// workspace.

@@ -48,8 +48,8 @@ pub(super) const COLUMNS: [Column<Score>; 13] = [
     },
     Column {
         heading: "T_MR",
-        meaning: "median time from one mistake (a DEAD verdict about a workspace that is not \
-                  down) to the next about the same workspace",
+        meaning: "median time from one mistake (a DEAD verdict about the present life of a \
+                  workspace that is not down) to the next about the same workspace",
         cell: |_, score| median(&score.measures.mistake_recurrence),
     },
     Column {
