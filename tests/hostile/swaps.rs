@@ -27,11 +27,16 @@ fn policies(engine: &reprieve_runtime::Engine) -> [(Arc<Policy>, Millis); 2] {
     })
 }
 
+/// A second judgement holds its generation a little longer than the first one.
+fn judging_once(policy: &Arc<Policy>) -> Current {
+    Current::new(generation(policy, Settings::new())).judging_twice(0)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn each_verdict_is_the_one_that_its_own_generation_gives() {
     let engine = engine();
     let policies = policies(&engine);
-    let current = Arc::new(Current::new(generation(&policies[0].0, Settings::new())));
+    let current = Arc::new(judging_once(&policies[0].0));
     let (stop, judged) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let expected = policies.each_ref().map(|(policy, wait)| (policy.digest(), *wait));
     let judges: Vec<_> = (0..JUDGES)
@@ -84,7 +89,7 @@ async fn policies_that_judge_no_more_leave_nothing_behind() {
     let engine = engine();
     let component = GOOD.component();
     let load = || engine.load(&component, Limits::default()).expect("a place");
-    let current = Current::new(generation(&load(), Settings::new()));
+    let current = judging_once(&load());
     let (who, witness) = (who(), World::default().share());
     let limit = engine.places().limit;
     for swap in 0..4 * limit {
