@@ -142,6 +142,10 @@ impl Laboratory {
         self.experiments.standing(name).unwrap()
     }
 
+    fn counts(&self, name: &ExperimentName, arm: Arm) -> ArmCounts {
+        self.standing(name).page.tally.counts(arm).clone()
+    }
+
     async fn until(&self, name: &ExperimentName, what: &str, is_so: impl Fn(&Standing) -> bool) {
         for _ in 0..LOOKS {
             self.stage.until_judged_beside().await;
@@ -269,7 +273,7 @@ async fn where_the_candidate_traps_it_is_its_failure_and_the_controls_judgement(
     let candidate = json!({"component": lab.unruly().await, "settings": {"do": "trap"}});
     let more = json!({"mode": "ab", "candidate": candidate});
     let name = lab.start("traps", more).await;
-    let counts = |arm| lab.standing(&name).page.tally.counts(arm).clone();
+    let counts = |arm| lab.counts(&name, arm);
     let before = Arm::ALL.map(counts);
     lab.stage.fail(1, ForwardFailure::Refused).await;
     let [control, candidate] = Arm::ALL.map(counts);

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reprieve_core::{
     experiment::{Arm, ArmCounts, Experiment},
-    ids::ExperimentName,
     incident::Standing,
     judgement::{ForwardFailure, RestartCause},
     time::Millis,
@@ -27,10 +26,6 @@ fn in_arm(experiment: &Experiment, arm: Arm) -> Vec<u32> {
 }
 
 impl Laboratory {
-    fn counts(&self, name: &ExperimentName, arm: Arm) -> ArmCounts {
-        self.standing(name).page.tally.counts(arm).clone()
-    }
-
     async fn queue_for_everybody(&self, message_id: &str) {
         for number in 1..=FLEET {
             self.stage.queue(number, message_id).await;

@@ -12,7 +12,7 @@ use super::Refused;
 /// Compiles one component after the other. Compilers cannot be stopped: one that
 /// takes too long keeps the others from beginning until it has ended, so that a bomb
 /// costs one core and not all of them.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Compiler {
     place: Arc<Semaphore>,
     /// Until when whoever is at it may take. `None`: nobody is.
@@ -119,10 +119,7 @@ mod tests {
     async fn whoever_goes_away_leaves_the_place_only_when_the_compiler_has_ended() {
         let compiler = Compiler::new();
         let (end, ended) = mpsc::channel::<()>();
-        let gone = tokio::time::timeout(
-            Duration::from_millis(1),
-            compiler.run(AMPLE, move || ended.recv()),
-        );
+        let gone = timeout(Duration::from_millis(1), compiler.run(AMPLE, move || ended.recv()));
         gone.await.expect_err("it does not end");
         assert_eq!(compiler.place.available_permits(), 0);
         drop(end);

@@ -14,6 +14,8 @@ mod steps;
 
 use std::{io, sync::Arc, time::Duration};
 
+use reprieve_core::ids::Digest;
+
 use self::compiler::Compiler;
 pub use self::{
     golden::{Golden, GoldenBroken, GoldenUnusable, MAX_GOLDEN_ROWS},
@@ -25,7 +27,6 @@ pub use self::{
 use crate::{
     Compiled, Current, Engine, Examined, Generation, GenerationRefused, LoadFailure, Policy, Terms,
 };
-use reprieve_core::ids::Digest;
 
 /// What a component must pass before it judges.
 #[derive(Clone, Debug)]
