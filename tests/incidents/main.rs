@@ -13,5 +13,5 @@ mod false_after_pong;
 mod frozen_and_slow;
 mod one_change_four_restarts;
 mod outage;
-mod reported_end;
+mod reported;
 mod six_containers;

@@ -20,6 +20,8 @@ use reprieve_tests::{Stage, StageOptions, ws};
 use crate::contender;
 
 const FLEET: u32 = 12;
+/// The one that has a health check.
+const SICK: u32 = FLEET;
 const BEAT_EVERY: u64 = 10;
 /// What comes before is not looked at: everybody starts and settles.
 const SETTLED_S: u64 = 300;
@@ -40,9 +42,11 @@ enum Mishap {
     Stall(u64),
     Change(u32),
     Order(u32),
+    /// Its health check fails from now on, and it beats.
+    Sicken(u32),
 }
 
-use Mishap::{Change, Crash, Hang, Order, Remove, Reset, Stall};
+use Mishap::{Change, Crash, Hang, Order, Remove, Reset, Sicken, Stall};
 
 /// When, in seconds since everybody has settled.
 const MISHAPS: &[(u64, Mishap)] = &[
@@ -69,6 +73,7 @@ const MISHAPS: &[(u64, Mishap)] = &[
     (1_700, Crash(10)),
     (1_700, Crash(11)),
     (1_700, Crash(12)),
+    (2_000, Sicken(SICK)),
 ];
 
 impl Mishap {
@@ -81,6 +86,7 @@ impl Mishap {
             Stall(lasts) => ("stall", format!("fault = \"closed_early\"\nfor = \"{lasts}s\"")),
             Change(n) => ("change", who(n)),
             Order(n) => ("restart", who(n)),
+            Sicken(n) => ("slow", format!("share = 1\nfor = \"{ENDS_S}s\"\n{}", who(n))),
         };
         format!("[[event]]\nwhat = \"{what}\"\nat = \"{}s\"\n{more}\n", SETTLED_S + at)
     }
@@ -97,6 +103,7 @@ impl Mishap {
                 stage.revise(n, *revision).await;
             }
             Order(n) => drop(stage.want_restart(n, RestartCause::Operator).await),
+            Sicken(n) => stage.runtime.turn_unhealthy(&ws(n)),
         }
     }
 }
@@ -170,14 +177,28 @@ async fn on_the_stage() -> Story {
 }
 
 fn in_the_laboratory() -> Story {
-    let mut text = format!(
-        "name = \"alike\"\nabout = \"What befalls the stage.\"\nlasts = \"{}s\"\n[[workspaces]]\n\
-         count = {FLEET}\nboot = \"500ms\"\nreports_ends = true\nbeats = {{ every = \"{BEAT_EVERY}s\" }}\n",
-        SETTLED_S + ENDS_S
-    );
+    let well = SICK - 1;
+    let mut events = String::new();
     for (at, mishap) in MISHAPS {
-        let _ = write!(text, "{}", mishap.event(*at));
+        let _ = write!(events, "{}", mishap.event(*at));
     }
+    simulated(&format!("{}{}{events}", agents(well, "500ms", ""), agents(1, "500ms", HEALTH_CHECK)))
+}
+
+const HEALTH_CHECK: &str = "health_check = { every = \"1s\", retries = 1 }\n";
+
+fn agents(count: u32, boot: &str, more: &str) -> String {
+    format!(
+        "[[workspaces]]\ncount = {count}\nboot = \"{boot}\"\nreports_ends = true\n\
+         beats = {{ every = \"{BEAT_EVERY}s\" }}\n{more}"
+    )
+}
+
+fn simulated(happens: &str) -> Story {
+    let lasts = SETTLED_S + ENDS_S;
+    let text = format!(
+        "name = \"alike\"\nabout = \"What befalls the stage.\"\nlasts = \"{lasts}s\"\n{happens}"
+    );
     let scenario = Scenario::parse(&text).unwrap();
     let policy = contender("default", scenario.settings_of("default"));
     let mut story = Story::default();
@@ -215,4 +236,17 @@ async fn the_same_mishaps_lead_to_the_same_judgements_and_restarts() {
     }
     let restarted = real.restarts.values().flatten().count();
     assert!(restarted >= 8, "something happened: {:?}", real.restarts);
+}
+
+/// The runtime reports it once, nobody asks in the settle window, and the first beat
+/// comes after the report: see `what_turns_unhealthy_while_it_settles_...` of the stage.
+#[test]
+fn what_turns_unhealthy_while_it_settles_is_looked_into_here_too() {
+    let story = simulated(&format!(
+        "{}[[event]]\nwhat = \"slow\"\nat = \"{}s\"\nshare = 1\nlate = \"20s\"\nfor = \"{ENDS_S}s\"\n{}",
+        agents(1, "5s", HEALTH_CHECK),
+        SETTLED_S + 1,
+        Order(1).event(0)
+    ));
+    assert_eq!(story.reasons[&ws(1)], ["settle-window", "back", "settle-window", "unhealthy"]);
 }

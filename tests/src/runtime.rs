@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use reprieve_core::{
-    evidence::{ProbeFault, Sighting, Status},
+    evidence::{Health, ProbeFault, Sighting, Status},
     ids::{LifeId, WorkspaceId},
     judgement::RestartCause,
     ports::{
@@ -43,6 +43,7 @@ struct Run {
     began: UnixMillis,
     up_at: UnixMillis,
     ended: Option<UnixMillis>,
+    health: Option<Health>,
     /// What the next looks show instead of the truth.
     lies: VecDeque<Sighting>,
 }
@@ -51,6 +52,8 @@ pub struct FakeRuntime {
     clock: Arc<dyn Clock>,
     /// From start to `running`.
     pub boot: Mutex<Millis>,
+    /// From the moment that a look is of to its answer.
+    pub look_takes: Mutex<Millis>,
     /// Does it report when a run ended?
     reports_ends: bool,
     stalled: Mutex<Option<ProbeFault>>,
@@ -76,6 +79,7 @@ impl FakeRuntime {
         let runtime = Self {
             clock,
             boot: Mutex::new(boot),
+            look_takes: Mutex::default(),
             reports_ends,
             stalled: Mutex::default(),
             runs: Mutex::default(),
@@ -129,6 +133,14 @@ impl FakeRuntime {
         self.end(workspace, Status::Missing);
     }
 
+    /// Its health check fails from now on.
+    pub fn turn_unhealthy(&self, workspace: &WorkspaceId) {
+        if let Some(run) = self.runs.lock().get_mut(workspace) {
+            run.health = Some(Health::Unhealthy);
+        }
+        self.report(workspace, RuntimeEventKind::Unhealthy);
+    }
+
     /// A person has the runtime end the run.
     pub fn stop_by_hand(&self, workspace: &WorkspaceId) {
         self.end(workspace, Status::Stopped);
@@ -147,6 +159,7 @@ impl FakeRuntime {
             began: now,
             up_at: now + boot,
             ended: None,
+            health: None,
             lies: VecDeque::new(),
         };
         drop(runs);
@@ -198,6 +211,15 @@ impl FakeRuntime {
         self.looks.lock().get(workspace).copied().unwrap_or_default()
     }
 
+    fn see(&self, workspace: &WorkspaceId) -> Look {
+        let now = self.clock.now();
+        let mut runs = self.runs.lock();
+        match runs.get_mut(workspace) {
+            None => Look { sighting: Sighting::bare(Status::Missing), mark: None },
+            Some(run) => Look { sighting: self.sight(run, now), mark: Some(mark(run.mark)) },
+        }
+    }
+
     fn sight(&self, run: &mut Run, now: UnixMillis) -> Sighting {
         if let Some(lie) = run.lies.pop_front() {
             return lie;
@@ -211,6 +233,7 @@ impl FakeRuntime {
             uptime: up.then(|| run.began.age(now)),
             ended: run.ended.filter(|_| self.reports_ends && !up).map(|at| at.age(now)),
             exit_code: (!up).then_some(137),
+            health: run.health.filter(|_| up),
             ..Sighting::bare(status)
         }
     }
@@ -230,13 +253,12 @@ impl Probe for FakeRuntime {
             Some(fault) => return Err(fault),
             None => {}
         }
-        let now = self.clock.now();
-        let mut runs = self.runs.lock();
-        let Some(run) = runs.get_mut(workspace) else {
-            return Ok(Look { sighting: Sighting::bare(Status::Missing), mark: None });
-        };
-        let sighting = self.sight(run, now);
-        Ok(Look { sighting, mark: Some(mark(run.mark)) })
+        let look = self.see(workspace);
+        let takes = self.look_takes.lock().as_duration();
+        if !takes.is_zero() {
+            tokio::time::sleep(takes).await;
+        }
+        Ok(look)
     }
 }
 
@@ -252,6 +274,7 @@ impl Restarter for FakeRuntime {
             began: now,
             up_at: now + *self.boot.lock(),
             ended: None,
+            health: None,
             lies: VecDeque::new(),
         };
         self.runs.lock().insert(order.workspace.clone(), run);

@@ -11,7 +11,8 @@
 //!   believed), [`experiment`] (is a candidate better), [`settings`] (layers),
 //!   [`a2a`] (envelopes), [`card`] (agent cards), [`address`] (where a workspace
 //!   may live), [`access`] (who may ask what), [`dependents`] (who follows a
-//!   restart), [`supervision`] (where the policy has no say)
+//!   restart), [`reports`] (what was reported and not looked into),
+//!   [`supervision`] (where the policy has no say)
 //! - the edges: [`ports`], [`causes`] (errors in words)
 
 pub mod a2a;
@@ -31,6 +32,7 @@ pub mod liveness;
 pub mod ports;
 pub mod queue;
 pub mod reply;
+pub mod reports;
 pub mod settings;
 pub mod supervision;
 pub mod time;

@@ -263,11 +263,16 @@ impl Simulation<'_> {
 
     /// The runtime reports something of that run.
     pub(super) fn reported(&mut self, h: usize, w: usize, run: u64, trigger: Trigger) {
-        let live = &self.hosts[h].live[w];
+        let live = &mut self.hosts[h].live[w];
         let of_this_run =
             !live.incident.is_in_flight() && live.mark.is_none_or(|known| known == run);
-        if of_this_run {
-            self.judge(h, w, trigger, None, None);
+        if !of_this_run {
+            return;
+        }
+        live.reports.tell(live.incident.life());
+        match &mut live.judging {
+            Some(judging) => judging.reported = Some(trigger),
+            None => self.judge(h, w, trigger, None, None),
         }
     }
 

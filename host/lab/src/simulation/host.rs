@@ -15,6 +15,7 @@ use reprieve_core::{
     incident::{Incident, Step},
     judgement::Trigger,
     liveness::Liveness,
+    reports::Reports,
     supervision::Pace,
     time::{Millis, UnixMillis},
 };
@@ -120,6 +121,14 @@ pub(super) struct Live {
     pub(super) suspected: bool,
     /// Which run the newest DEAD verdict was about.
     pub(super) judged: Option<u64>,
+    pub(super) reports: Reports,
+}
+
+impl Live {
+    /// The runtime reported something of this life that nobody has looked into.
+    pub(super) fn owes_a_look(&self) -> bool {
+        self.reports.are_owed(self.incident.life())
+    }
 }
 
 /// A judgement under way, and what it leads to.
@@ -132,6 +141,8 @@ pub(super) struct Judging {
     pub(super) callers: Vec<Caller>,
     /// What the runtime has just shown unasked.
     pub(super) shown: Option<Shown>,
+    /// What it has reported meanwhile.
+    pub(super) reported: Option<Trigger>,
     pub(super) stage: Stage,
     /// Which run was seen last.
     pub(super) seen: Option<u64>,
@@ -159,6 +170,8 @@ pub(super) struct Deliberating {
     pub(super) generation: Arc<Generation>,
     pub(super) at: UnixMillis,
     pub(super) life: LifeId,
+    /// How many reports there were before it was looked at.
+    pub(super) told: u64,
 }
 
 /// Rounded up to the host's next tick.

@@ -49,6 +49,7 @@ impl Simulation<'_> {
             callers: caller.into_iter().collect(),
             seen: shown.map(|shown| shown.run),
             shown,
+            reported: None,
             stage: Stage::Turning,
             looked: None,
         }));
@@ -58,13 +59,14 @@ impl Simulation<'_> {
     /// The next look of a chain.
     fn attempt(&mut self, h: usize, w: usize) {
         let (now, generation) = (self.now, self.generation());
-        let life = self.hosts[h].live[w].incident.life();
-        let Some(judging) = &mut self.hosts[h].live[w].judging else { return };
+        let live = &mut self.hosts[h].live[w];
+        let (life, told) = (live.incident.life(), live.reports.told());
+        let Some(judging) = &mut live.judging else { return };
         let attempt = Attempt { number: judging.number, since_first: judging.first.age(now) };
         let call = Call::Judge { trigger: judging.trigger, attempt };
         judging.looked = None;
         let deliberation = Deliberation::begin(call, now);
-        let deliberating = Deliberating { deliberation, generation, at: now, life };
+        let deliberating = Deliberating { deliberation, generation, at: now, life, told };
         judging.stage = Stage::Deliberating(Box::new(deliberating));
         self.deliberate(h, w);
     }
@@ -145,6 +147,9 @@ impl Simulation<'_> {
             self.suspect(h, w, suspected);
             self.rouse(w);
         }
+        if let Some(Ok(())) = supervision::sight(&decision.evidence) {
+            self.hosts[h].live[w].reports.look_into(of.told);
+        }
         self.audit_decision(w, &of.generation, &decision);
         let Some(judging) = &mut self.hosts[h].live[w].judging else { return };
         judging.number += 1;
@@ -181,7 +186,9 @@ impl Simulation<'_> {
             }
             Verdict::Alive => {
                 let live = &mut self.hosts[h].live[w];
-                live.judge.clear();
+                if !live.owes_a_look() {
+                    live.judge.clear();
+                }
                 let steps = live.incident.alive(life, now);
                 self.carry_out(h, w, steps);
                 self.look_after_silence(h, w, trigger);
@@ -244,6 +251,13 @@ impl Simulation<'_> {
         let Some(judging) = self.hosts[h].live[w].judging.take() else { return };
         for caller in judging.callers {
             self.reply(h, w, caller, finding);
+        }
+        let live = &self.hosts[h].live[w];
+        if let Some(trigger) = judging.reported
+            && !live.incident.is_in_flight()
+            && live.owes_a_look()
+        {
+            self.judge(h, w, trigger, None, None);
         }
     }
 

@@ -9,6 +9,7 @@ use reprieve_core::{
     judgement::{RestartCause, Trigger},
     liveness::Liveness,
     ports::{RestartHistory, Signs},
+    reports::Reports,
     supervision::Pace,
     time::{Millis, UnixMillis},
 };
@@ -330,6 +331,7 @@ fn host(workspaces: &[Workspace]) -> Host {
             pace: Pace::default(),
             suspected: false,
             judged: None,
+            reports: Reports::default(),
         });
     }
     let (liveness, probes, silence) = (Liveness::new(), Probing::default(), Timer::default());

@@ -1,4 +1,4 @@
-//! Runs judgements, and waits for re-probes once per workspace.
+//! Runs judgements, waits for re-probes, and acts on what comes of them.
 
 use std::sync::Arc;
 
@@ -13,7 +13,6 @@ use reprieve_core::{
     time::Millis,
 };
 use reprieve_runtime::{Blame, Tried};
-use tokio::sync::watch;
 use tracing::Instrument as _;
 
 use super::{
@@ -37,61 +36,7 @@ pub(super) struct Ruled {
 }
 
 impl Supervisor {
-    /// Judges a workspace and acts on the verdict. Whoever asks while a
-    /// judgement of this workspace is under way shares that one, so that a storm
-    /// of failing requests is one probe.
-    pub(super) async fn judge(&self, workspace: &Arc<Workspace>, trigger: Trigger) -> Judged {
-        self.judge_shown(workspace, trigger, None).await
-    }
-
-    /// The same, where the runtime has just shown what it would show if it were
-    /// asked. What is under way already goes on as it is.
-    pub(super) async fn judge_shown(
-        &self,
-        workspace: &Arc<Workspace>,
-        trigger: Trigger,
-        shown: Option<Shown>,
-    ) -> Judged {
-        let mut result = {
-            let mut under_way = workspace.under_way.lock();
-            match &*under_way {
-                Some(shared) => shared.clone(),
-                None => {
-                    let (publish, result) = watch::channel(None);
-                    *under_way = Some(result.clone());
-                    // A task of its own: a caller who goes away leaves no verdict
-                    // half carried out.
-                    let of = Arc::clone(workspace);
-                    let span = spans::judge(trigger, workspace.id(), &workspace.spec.tenant);
-                    let through = self.clone().judge_through(of, trigger, shown, publish);
-                    self.spawn(through.instrument(span));
-                    result
-                }
-            }
-        };
-        let judged = result.wait_for(Option::is_some).await.map(|judged| judged.clone());
-        judged.ok().flatten().unwrap_or_else(|| Judged {
-            // The task ended without a verdict: the host is stopping.
-            decision: DecisionId("none".to_owned()),
-            finding: Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY },
-        })
-    }
-
-    async fn judge_through(
-        self,
-        workspace: Arc<Workspace>,
-        trigger: Trigger,
-        shown: Option<Shown>,
-        publish: watch::Sender<Option<Judged>>,
-    ) {
-        let under_way = UnderWay(&workspace);
-        let ruled = self.look_until_decided(&workspace, trigger, shown).await;
-        let judged = self.conclude(&workspace, trigger, ruled).await;
-        drop(under_way);
-        publish.send_replace(Some(judged));
-    }
-
-    async fn look_until_decided(
+    pub(super) async fn look_until_decided(
         &self,
         workspace: &Arc<Workspace>,
         trigger: Trigger,
@@ -127,7 +72,10 @@ impl Supervisor {
         witness: WorkspaceWitness,
     ) -> Ruled {
         let at = self.now();
-        let life = workspace.life();
+        let (life, told) = {
+            let live = workspace.live.lock();
+            (live.incident.life(), live.reports.told())
+        };
         let witness = Arc::new(witness);
         let asked: Arc<dyn Witness> = witness.clone();
         let span = spans::decide(&call, workspace.id(), &workspace.spec.tenant);
@@ -140,7 +88,7 @@ impl Supervisor {
             self.remember(workspace, note.clone()).await;
         }
         self.suspect(workspace, &decided.outcome, &decided.evidence);
-        let blind = self.note_sight(workspace, &decided.evidence);
+        let blind = self.note_sight(workspace, &decided.evidence, told);
         let decision = Decision {
             id: new_decision_id(),
             at,
@@ -179,7 +127,12 @@ impl Supervisor {
     }
 
     /// Acts on a verdict.
-    async fn conclude(&self, workspace: &Arc<Workspace>, trigger: Trigger, ruled: Ruled) -> Judged {
+    pub(super) async fn conclude(
+        &self,
+        workspace: &Arc<Workspace>,
+        trigger: Trigger,
+        ruled: Ruled,
+    ) -> Judged {
         let (now, life) = (self.now(), ruled.decision.life);
         let (finding, effect) = match ruled.decision.outcome.verdict() {
             // ALIVE for want of sight is no health: it is asked again until the
@@ -189,8 +142,14 @@ impl Supervisor {
                 (Finding::Alive, format!("not seen: asked again {BLIND_AGAIN} later"))
             }
             Verdict::Alive => {
-                workspace.timers.clear_judge();
-                let steps = workspace.live.lock().incident.alive(life, now);
+                let steps = {
+                    let mut live = workspace.live.lock();
+                    // What is owed a look keeps the time at which it is judged again.
+                    if !live.owes_a_look() {
+                        workspace.timers.clear_judge();
+                    }
+                    live.incident.alive(life, now)
+                };
                 self.carry_out(workspace, steps, None).await;
                 self.look_after_silence(workspace, trigger);
                 (Finding::Alive, "nothing: it is alive".to_owned())
@@ -311,12 +270,15 @@ impl Supervisor {
     }
 
     /// Keeps the book on workspaces that cannot be seen, and raises the alert if
-    /// that lasts.
-    fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange]) -> bool {
+    /// that lasts. `told`: how many reports there were before it was looked at.
+    fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange], told: u64) -> bool {
         let Some(sight) = supervision::sight(evidence) else { return false };
         let fault = sight.err();
         let (now, id) = (self.now(), workspace.id());
         let mut live = workspace.live.lock();
+        if fault.is_none() {
+            live.reports.look_into(told);
+        }
         match (fault, live.blind_since) {
             (Some(fault), None) => {
                 live.blind_since = Some(now);
@@ -362,15 +324,6 @@ impl Supervisor {
                 "ruled on a restart"
             ),
         }
-    }
-}
-
-/// Clears the judgement under way, also if its task is dropped.
-struct UnderWay<'a>(&'a Workspace);
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        *self.0.under_way.lock() = None;
     }
 }
 

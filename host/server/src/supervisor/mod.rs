@@ -1,8 +1,8 @@
 //! Gathers evidence, asks the policy, and carries out what it rules.
 //!
-//! One failed forward runs through here like this: [`judging`] takes one
-//! snapshot of the generation in force and runs the judgement, answered by a
-//! [`witness`]; re-probes are waited for once per workspace, whoever asks. A
+//! One failed forward runs through here like this: [`sharing`] joins the judgement
+//! of the workspace that is under way, or begins one; [`judging`] takes one snapshot
+//! of the generation in force and asks it, answered by a [`witness`]. A
 //! DEAD verdict goes to the workspace's restart machine (`reprieve_core::
 //! incident`), whose steps [`acting`] carries out. [`watching`] notices silence,
 //! exits and the host's own lateness; [`elsewhere`] follows what people do with
@@ -17,6 +17,7 @@ mod elsewhere;
 mod fleet;
 mod judging;
 mod records;
+mod sharing;
 mod status;
 mod surroundings;
 mod survey;

@@ -8,10 +8,11 @@ use std::{
 
 use reprieve_core::{
     evidence::StoreFault,
-    ids::{LifeId, WorkspaceId},
+    ids::LifeId,
     incident::{Incident, Standing},
     judgement::{RestartCause, Trigger},
     ports::{RuntimeEvent, RuntimeEventKind},
+    reports::Reports,
     supervision::{LAG_TICK, MAX_SILENT_PER_TICK, SILENCE_TICK, SILENT_AGAIN},
     time::Millis,
 };
@@ -51,6 +52,7 @@ impl Supervisor {
             mark: record.mark,
             ended_by_hand: record.ended_by_hand,
             blind_since: None,
+            reports: Reports::default(),
         };
         let workspace = Workspace::new(spec, live);
         let wanted = record.standing == Standing::Wanted;
@@ -133,20 +135,16 @@ impl Supervisor {
         loop {
             tick.tick().await;
             for id in self.0.ports.heartbeats.overdue(self.now(), MAX_SILENT_PER_TICK) {
-                self.judge_unasked(&id, Trigger::HeartbeatExpired, None);
+                let Some(workspace) = self.workspace(&id) else { continue };
+                if workspace.live.lock().incident.standing() != Standing::Wanted {
+                    continue;
+                }
+                let supervisor = self.clone();
+                self.spawn(async move {
+                    supervisor.judge(&workspace, Trigger::HeartbeatExpired).await;
+                });
             }
         }
-    }
-
-    fn judge_unasked(&self, id: &WorkspaceId, trigger: Trigger, shown: Option<Shown>) {
-        let Some(workspace) = self.workspace(id) else { return };
-        if workspace.live.lock().incident.standing() != Standing::Wanted {
-            return;
-        }
-        let supervisor = self.clone();
-        self.spawn(async move {
-            supervisor.judge_shown(&workspace, trigger, shown).await;
-        });
     }
 
     /// ALIVE for want of sight is no health: a silent workspace is judged again.
@@ -203,18 +201,12 @@ impl Supervisor {
                 RuntimeEventKind::Stopped => Trigger::RuntimeStopped,
                 RuntimeEventKind::Unhealthy => Trigger::Unhealthy,
             };
-            let of_this_run = {
-                let live = workspace.live.lock();
-                !live.incident.is_in_flight()
-                    && match (&event.mark, &live.mark) {
-                        (Some(reported), Some(known)) => reported == known,
-                        (None, _) | (_, None) => true,
-                    }
-            };
-            if of_this_run {
-                let RuntimeEvent { workspace, mark, report, .. } = event;
-                let shown = report.map(|report| Shown { report, mark });
-                self.judge_unasked(&workspace, trigger, shown);
+            if workspace.live.lock().take_report(event.mark.as_ref()) {
+                let shown = event.report.map(|report| Shown { report, mark: event.mark });
+                let supervisor = self.clone();
+                self.spawn(async move {
+                    supervisor.judge_reported(&workspace, trigger, shown).await;
+                });
             }
         }
     }

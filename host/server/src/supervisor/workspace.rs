@@ -6,17 +6,18 @@ use parking_lot::Mutex;
 use reprieve_core::{
     evidence::Subject,
     ids::{LifeId, TenantId, WorkspaceId},
-    incident::Incident,
+    incident::{Incident, Standing},
     ports::LifeMark,
+    reports::Reports,
     supervision::Pace,
     time::UnixMillis,
 };
 use reprieve_runtime::Who;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use url::Url;
 
-use super::timers::Timers;
-use crate::proxy::fleet::{Judged, Route};
+use super::{sharing::Coming, timers::Timers};
+use crate::proxy::fleet::Route;
 
 /// A workspace as it was configured.
 #[derive(Clone, PartialEq, Eq)]
@@ -64,7 +65,7 @@ pub(super) struct Workspace {
     pub(super) who: Who,
     pub(super) live: Mutex<Live>,
     /// The judgement under way, for others to join.
-    pub(super) under_way: Mutex<Option<watch::Receiver<Option<Judged>>>>,
+    pub(super) under_way: Mutex<Option<Coming>>,
     pub(super) timers: Timers,
     pub(super) draining: AtomicBool,
     pub(super) pace: Mutex<Pace>,
@@ -87,6 +88,7 @@ pub(super) struct Live {
     pub(super) ended_by_hand: Option<LifeMark>,
     /// Since when the runtime could not be asked about it.
     pub(super) blind_since: Option<UnixMillis>,
+    pub(super) reports: Reports,
 }
 
 impl Live {
@@ -109,6 +111,29 @@ impl Live {
             self.owned_address = address;
         }
         is_another
+    }
+
+    /// The runtime reports something of that run; whether it is a reason to judge.
+    pub(super) fn take_report(&mut self, of: Option<&LifeMark>) -> bool {
+        let of_this_run = match (of, &self.mark) {
+            (Some(reported), Some(known)) => reported == known,
+            (None, _) | (_, None) => true,
+        };
+        let is_a_reason = of_this_run && self.may_be_judged();
+        if is_a_reason {
+            self.reports.tell(self.incident.life());
+        }
+        is_a_reason
+    }
+
+    /// It is wanted, and no restart of it is in flight.
+    pub(super) fn may_be_judged(&self) -> bool {
+        self.incident.standing() == Standing::Wanted && !self.incident.is_in_flight()
+    }
+
+    /// The runtime reported something of this life that nobody has looked into.
+    pub(super) fn owes_a_look(&self) -> bool {
+        self.reports.are_owed(self.incident.life())
     }
 
     /// The backend put the workspace there.
@@ -171,7 +196,7 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use reprieve_core::{ids::Revision, incident::Standing};
+    use reprieve_core::ids::Revision;
 
     use super::*;
 
@@ -199,6 +224,7 @@ mod tests {
                 mark: known.map(mark),
                 ended_by_hand: None,
                 blind_since: None,
+                reports: Reports::default(),
             };
             assert_eq!(live.notice_run(Some(mark(seen)), None), expected, "{case}");
             assert_eq!(live.mark, Some(mark(seen)), "{case}");
