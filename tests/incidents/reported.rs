@@ -8,6 +8,7 @@ use reprieve_core::{
     decision::Finding,
     incident::WorkspaceState,
     judgement::{ForwardFailure, RestartCause},
+    settings::Settings,
     supervision::RETRY_WHILE_RESTARTING,
     time::Millis,
 };
@@ -95,4 +96,20 @@ async fn what_turns_unhealthy_while_it_settles_is_looked_into_once_it_has_settle
     assert_eq!(stage.reasons(1, 1).await, ["unhealthy"]);
     assert_eq!(stage.state(1), WorkspaceState::Degraded);
     assert_eq!(stage.restarts_of(1).len(), 1, "by nobody but the operator");
+}
+
+/// And to whoever is not there yet it says nothing.
+#[tokio::test(start_paused = true)]
+async fn what_was_unhealthy_when_it_was_found_is_looked_into_once_it_has_settled() {
+    let stage = stage(PolicyName::Default).await;
+    stage.supervisor.withdrawn(&ws(1)).await;
+    stage.runtime.start_by_hand(&ws(1));
+    stage.runtime.turn_unhealthy(&ws(1));
+    stage.pass(SECOND).await;
+    stage.supervisor.found(stage.spec(1), Settings::new(), None).await.unwrap();
+    stage.pass(20 * SECOND).await;
+    assert_eq!(stage.reasons(1, 2).await, ["settle-window", "back"]);
+    stage.pass(60 * SECOND).await;
+    assert_eq!(stage.reasons(1, 1).await, ["unhealthy"]);
+    assert_eq!(stage.restarts(), []);
 }

@@ -119,6 +119,7 @@ impl Supervisor {
         if runs {
             let began = look.ok().and_then(|look| look.sighting.uptime);
             self.run_seen(workspace, witness.seen(), began).await;
+            workspace.live.lock().found();
             self.judge(workspace, Trigger::Sweep).await;
         } else if life == LifeId::default() && workspace.spec.discovered {
             self.leave_stopped(workspace).await;

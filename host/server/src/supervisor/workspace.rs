@@ -126,6 +126,12 @@ impl Live {
         is_a_reason
     }
 
+    /// A run is found that may have been going on for long. What was reported of it
+    /// before, nobody heard.
+    pub(super) fn found(&mut self) {
+        self.reports.tell(self.incident.life());
+    }
+
     /// It is wanted, and no restart of it is in flight.
     pub(super) fn may_be_judged(&self) -> bool {
         self.incident.standing() == Standing::Wanted && !self.incident.is_in_flight()
