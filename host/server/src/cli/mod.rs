@@ -23,6 +23,7 @@ mod logging;
 mod output;
 mod policy;
 mod pool;
+mod progress;
 mod replay;
 mod run;
 mod scatter;

@@ -1,22 +1,20 @@
 //! Work for all cores: pieces that need nothing of each other.
 
 use std::{
-    io::{IsTerminal as _, Write as _},
     sync::atomic::{AtomicUsize, Ordering},
     thread,
-    time::Instant,
 };
 
 use parking_lot::Mutex;
+use reprieve_core::time::Millis;
 
-use super::output::UsageError;
+use super::{output::UsageError, progress::Progress};
 
 /// The most threads.
 pub(super) const MAX_JOBS: u64 = 256;
 
 /// Each piece's result, in the order of the pieces, on so many threads; none: one for
-/// each core. Each thread works at a bench of its own. Tells on a terminal how far it
-/// has come.
+/// each core. Each thread works at a bench of its own. Tells how far it has come.
 pub(super) fn each<P: Sync, B, T: Send>(
     pieces: &[P],
     jobs: Option<u64>,
@@ -29,14 +27,15 @@ pub(super) fn each<P: Sync, B, T: Send>(
     };
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let results: Vec<Mutex<Option<T>>> = pieces.iter().map(|_| Mutex::default()).collect();
-    let began = Instant::now();
+    let progress = Progress::begin();
     let worker = || -> Result<(), UsageError> {
         let mut bench = bench()?;
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(piece) = pieces.get(index) else { return Ok(()) };
             *results[index].lock() = Some(run(&mut bench, piece)?);
-            tell(done.fetch_add(1, Ordering::Relaxed) + 1, pieces.len(), began);
+            let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress.tell(|| told(so_far, pieces.len(), &progress));
         }
     };
     let lost = || UsageError("a thread ended early; that is a defect".to_owned(), None);
@@ -50,18 +49,9 @@ pub(super) fn each<P: Sync, B, T: Send>(
     results.into_iter().map(|result| result.into_inner().ok_or_else(lost)).collect()
 }
 
-fn tell(so_far: usize, all: usize, began: Instant) {
-    let mut err = std::io::stderr().lock();
-    if !err.is_terminal() {
-        return;
-    }
-    let left_s = began.elapsed().as_secs_f64() / so_far as f64 * (all - so_far) as f64;
-    let line = match so_far == all {
-        true => "\r\x1b[K".to_owned(),
-        false => format!("\r\x1b[K{so_far} of {all} parts done, {left_s:.0} s left"),
-    };
-    // Whoever does not see it waits all the same.
-    let _ = err.write_all(line.as_bytes());
+fn told(so_far: usize, all: usize, progress: &Progress) -> String {
+    let left_s = progress.took().as_secs_f64() / so_far as f64 * (all - so_far) as f64;
+    format!("{so_far} of {all} parts done, {} left", Millis::from_secs(left_s as u64))
 }
 
 #[cfg(test)]

@@ -4,11 +4,7 @@ mod log;
 mod prose;
 mod source;
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -24,6 +20,7 @@ use super::{
     author::Meant,
     connection::StateArgs,
     output::{self, UsageError},
+    progress::Progress,
 };
 
 /// How many decisions go by between two signs of progress.
@@ -105,7 +102,7 @@ pub(crate) fn replay(args: &ReplayArgs, now: UnixMillis) -> anyhow::Result<u8> {
 }
 
 fn run(log: &mut Log, by: &mut By) -> anyhow::Result<(Report, u64)> {
-    let shows = std::io::stderr().is_terminal();
+    let progress = Progress::begin();
     let (mut report, mut bad_lines) = (Report::default(), 0);
     while let Some(read) = log.next()? {
         match read {
@@ -120,14 +117,11 @@ fn run(log: &mut Log, by: &mut By) -> anyhow::Result<(Report, u64)> {
                 }
             }
         }
-        if shows && report.counts.decisions.is_multiple_of(PROGRESS_EVERY) {
-            let line = format!("\r{} decisions", report.counts.decisions);
-            let _ = anstream::stderr().lock().write_all(line.as_bytes());
+        if report.counts.decisions.is_multiple_of(PROGRESS_EVERY) {
+            progress.tell(|| format!("{} decisions", report.counts.decisions));
         }
     }
-    if shows && report.counts.decisions >= PROGRESS_EVERY {
-        let _ = anstream::stderr().lock().write_all(b"\r\x1b[K");
-    }
+    drop(progress);
     if bad_lines > MAX_BAD_LINES {
         output::remark(&format!("{bad_lines} in all are no decisions"));
     }

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +19,7 @@ use super::{
     author::Meant,
     history,
     output::{self, BAD, FAINT, HEADING, UsageError},
+    progress::Progress,
     table,
     timeline::{self, About, Timeline, Zero},
 };
@@ -198,11 +199,10 @@ fn run_all(
     mut timeline: Option<&mut Timeline>,
 ) -> anyhow::Result<Sum> {
     let mut sum = Sum { policy: by.name().to_owned(), ..Sum::default() };
-    let shows = std::io::stderr().is_terminal() && args.runs > 1;
+    let progress = Progress::begin();
     for nth in 0..args.runs {
-        if shows {
-            let line = format!("\r{}: run {} of {}", by.name(), nth + 1, args.runs);
-            let _ = anstream::stderr().lock().write_all(line.as_bytes());
+        if args.runs > 1 {
+            progress.tell(|| format!("{}: run {} of {}", by.name(), nth + 1, args.runs));
         }
         let seed = Seed(args.seed.wrapping_add(nth));
         let mut drawn = timeline.take();
@@ -218,9 +218,6 @@ fn run_all(
         if !run.violations.is_empty() && sum.broken.len() < MAX_TOLD {
             sum.broken.push(run);
         }
-    }
-    if shows {
-        let _ = anstream::stderr().lock().write_all(b"\r\x1b[K");
     }
     Ok(sum)
 }

@@ -1,16 +1,12 @@
 //! How far the host has come with a policy, on a terminal, while one waits.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    pin::pin,
-    time::Duration,
-};
+use std::{io::IsTerminal as _, pin::pin, time::Duration};
 
 use reprieve_runtime::registry::Step;
 use serde_json::Value;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use crate::cli::{client::AdminClient, output};
+use crate::cli::{client::AdminClient, output, progress::Progress};
 
 /// What ends sooner needs no telling.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -20,30 +16,24 @@ pub(super) async fn told_until_done<T>(client: &AdminClient, asked: impl Future<
     if !std::io::stderr().is_terminal() {
         return asked.await;
     }
-    let began = Instant::now();
-    let mut look = interval_at(began + LOOK_EVERY, LOOK_EVERY);
+    let progress = Progress::begin();
+    let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = pin!(asked);
     loop {
         tokio::select! {
-            done = &mut asked => {
-                say("");
-                return done;
-            }
+            done = &mut asked => return done,
             _ = look.tick() => {}
         }
         let meanwhile = async {
             let status = client.get::<Value>("policies").await.ok();
             let under_way = status.and_then(|status| under_way(&status["passage"]));
-            say(&under_way.map_or_else(String::new, |what| {
-                format!("{what}, {} s", began.elapsed().as_secs())
-            }));
+            if let Some(what) = under_way {
+                progress.tell(|| format!("{what}, {} s", progress.took().as_secs()));
+            }
         };
         tokio::select! {
-            done = &mut asked => {
-                say("");
-                return done;
-            }
+            done = &mut asked => return done,
             () = meanwhile => {}
         }
     }
@@ -60,13 +50,6 @@ fn under_way(passage: &Value) -> Option<String> {
     let position = Step::ALL.iter().position(|step| Some(step.as_str()) == newest);
     let next = Step::ALL.get(position.map_or(0, |position| position + 1))?;
     Some(format!("{source}: {}", next.as_str()))
-}
-
-/// In the place of what stood there.
-fn say(line: &str) {
-    let mut err = anstream::stderr().lock();
-    // Whoever does not see it waits all the same.
-    let _ = write!(err, "\r\u{1b}[K{line}").and_then(|()| err.flush());
 }
 
 #[cfg(test)]
