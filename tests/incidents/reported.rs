@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use reprieve_core::{
     decision::Finding,
+    evidence::{ProbeFault, Sighting, Status},
     incident::WorkspaceState,
     judgement::{ForwardFailure, RestartCause},
     settings::Settings,
     supervision::RETRY_WHILE_RESTARTING,
     time::Millis,
 };
+use reprieve_server::supervisor::WorkspaceSpec;
 use reprieve_tests::{PolicyName, Stage, StageOptions, ws};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -112,4 +114,61 @@ async fn what_was_unhealthy_when_it_was_found_is_looked_into_once_it_has_settled
     stage.pass(60 * SECOND).await;
     assert_eq!(stage.reasons(1, 1).await, ["unhealthy"]);
     assert_eq!(stage.restarts(), []);
+}
+
+/// A host comes up while the daemon is away. It has heard of workspaces that it has
+/// never seen, and of some that it knows others began another run meanwhile.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_seen_when_it_is_found_is_looked_for_until_it_is() {
+    let stage = stage(PolicyName::Default).await;
+    stage.supervisor.withdrawn(&ws(1)).await;
+    stage.runtime.stall(ProbeFault::ClosedEarly);
+    for number in [1, NEVER_SEEN] {
+        stage.runtime.start_by_hand(&ws(number));
+        let spec = WorkspaceSpec { discovered: true, ..stage.spec(number) };
+        stage.supervisor.found(spec, Settings::new(), None).await.unwrap();
+    }
+    stage.pass(45 * SECOND).await;
+    stage.runtime.recover();
+    stage.pass(120 * SECOND).await;
+    for number in [1, NEVER_SEEN] {
+        assert_eq!(stage.state(number), WorkspaceState::Online);
+        assert_eq!(stage.restarts_of(number), []);
+        stage.runtime.crash(&ws(number));
+        stage.pass(10 * SECOND).await;
+        assert_eq!(stage.restarts_of(number).len(), 1, "ws-{number} is watched over");
+    }
+}
+
+const NEVER_SEEN: u32 = 99;
+
+/// Nothing is owed for it: it is well in its settle window, too.
+#[tokio::test(start_paused = true)]
+async fn what_is_well_when_it_is_found_stays_well() {
+    let stage = stage(PolicyName::Default).await;
+    stage.supervisor.withdrawn(&ws(1)).await;
+    stage.runtime.start_by_hand(&ws(1));
+    stage.pass(SECOND).await;
+    stage.supervisor.found(stage.spec(1), Settings::new(), None).await.unwrap();
+    stage.pass(15 * SECOND).await;
+    for _ in 0..12 {
+        assert_eq!(stage.state(1), WorkspaceState::Online);
+        stage.pass(5 * SECOND).await;
+    }
+    assert_eq!(stage.reasons(1, 1).await, ["back"]);
+}
+
+/// The look before a verdict is after the report: nobody need judge again.
+#[tokio::test(start_paused = true)]
+async fn what_is_reported_between_two_looks_is_judged_with_the_second() {
+    let stage = stage(PolicyName::Default).await;
+    let ended = Sighting { ended: Some(Millis(0)), ..Sighting::bare(Status::Stopped) };
+    stage.runtime.lie(&ws(1), [ended]);
+    let sicken = async {
+        stage.pass(SECOND).await;
+        stage.runtime.turn_unhealthy(&ws(1));
+    };
+    tokio::join!(stage.fail(1, ForwardFailure::Refused), sicken);
+    stage.pass(20 * SECOND).await;
+    assert_eq!(stage.reasons(1, 3).await, ["back", "exit-reported", "unhealthy"]);
 }

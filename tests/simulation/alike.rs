@@ -250,3 +250,21 @@ fn what_turns_unhealthy_while_it_settles_is_looked_into_here_too() {
     ));
     assert_eq!(story.reasons[&ws(1)], ["settle-window", "back", "settle-window", "unhealthy"]);
 }
+
+/// The look under way, begun for a request that failed, fails itself: the end that is
+/// reported meanwhile is judged after it, and not when the host would look by itself.
+#[test]
+fn what_is_reported_while_somebody_looks_is_judged_by_itself_here_too() {
+    let story = simulated(&format!(
+        "[probes]\ntakes = \"2s\"\n{}{}{}{}",
+        agents(1, "500ms", ""),
+        "[[event]]\nwhat = \"stall\"\nat = \"300s\"\nfault = \"closed_early\"\nfor = \"2500ms\"\n",
+        Reset(1).event(0),
+        Crash(1).event(1),
+    ));
+    assert_eq!(story.reasons[&ws(1)][..2], ["probe-fault", "exit-reported"]);
+    let (after, cause) = story.restarts[&ws(1)][0];
+    assert_eq!(cause, RestartCause::DeadVerdict);
+    // Four looks and a recheck, each of 2 s; by itself the host looks again after 10 s.
+    assert_eq!(after, Millis::from_secs(10));
+}

@@ -151,9 +151,8 @@ impl FakeRuntime {
     pub fn start_by_hand(&self, workspace: &WorkspaceId) {
         let (now, boot) = (self.clock.now(), *self.boot.lock());
         let mut runs = self.runs.lock();
-        let Some(run) = runs.get_mut(workspace) else { return };
-        let mark = run.mark + STARTED_BY_HAND;
-        *run = Run {
+        let mark = runs.get(workspace).map_or(0, |run| run.mark) + STARTED_BY_HAND;
+        let run = Run {
             status: Status::Running,
             mark,
             began: now,
@@ -162,6 +161,7 @@ impl FakeRuntime {
             health: None,
             lies: VecDeque::new(),
         };
+        runs.insert(workspace.clone(), run);
         drop(runs);
         self.report(workspace, RuntimeEventKind::Started);
     }

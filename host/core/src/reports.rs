@@ -3,7 +3,9 @@
 //! A report is a reason to judge and says nothing twice: a container turns unhealthy
 //! once. Some judgements cannot look into it. In a settle window the runtime is not
 //! asked, and one that was under way already may have looked before it happened. So
-//! what was reported stays owed until a judgement that began later has looked.
+//! what was reported stays owed until a judgement that began later has looked: the one
+//! under way is followed by another, and no ALIVE that looked at nothing takes back the
+//! time at which a BUSY said that it is judged again.
 
 use crate::ids::LifeId;
 
@@ -36,6 +38,11 @@ impl Reports {
         self.looked_into = self.looked_into.max(told);
     }
 
+    /// It is dead: whatever was reported of it says no more.
+    pub fn close(&mut self) {
+        self.looked_into = self.told;
+    }
+
     /// Something was reported of this life that nobody has looked into since.
     pub fn are_owed(&self, life: LifeId) -> bool {
         self.life == life && self.told > self.looked_into
@@ -64,6 +71,9 @@ mod tests {
         assert!(!reports.are_owed(LIFE));
         reports.look_into(before);
         assert!(!reports.are_owed(LIFE), "a look that ends late takes nothing back");
+        reports.tell(LIFE);
+        reports.close();
+        assert!(!reports.are_owed(LIFE), "it is dead");
     }
 
     #[test]

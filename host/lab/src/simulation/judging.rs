@@ -207,6 +207,7 @@ impl Simulation<'_> {
             }
             Verdict::Dead => {
                 let live = &mut self.hosts[h].live[w];
+                live.reports.close();
                 live.judged = live.judging.as_ref().and_then(|judging| judging.seen);
                 if self.options.fault == Some(Fault::EndedLife) {
                     self.plan_at(now + ACTED_ON_LATE, h, AtHost::ActLate { workspace: w });

@@ -3,6 +3,7 @@
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
     thread,
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -14,10 +15,11 @@ use super::{output::UsageError, progress::Progress};
 pub(super) const MAX_JOBS: u64 = 256;
 
 /// Each piece's result, in the order of the pieces, on so many threads; none: one for
-/// each core. Each thread works at a bench of its own. Tells how far it has come.
+/// each core. Each thread works at a bench of its own.
 pub(super) fn each<P: Sync, B, T: Send>(
     pieces: &[P],
     jobs: Option<u64>,
+    progress: &Progress,
     bench: impl Fn() -> Result<B, UsageError> + Sync,
     run: impl Fn(&mut B, &P) -> Result<T, UsageError> + Sync,
 ) -> Result<Vec<T>, UsageError> {
@@ -27,7 +29,7 @@ pub(super) fn each<P: Sync, B, T: Send>(
     };
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let results: Vec<Mutex<Option<T>>> = pieces.iter().map(|_| Mutex::default()).collect();
-    let progress = Progress::begin();
+    let began = Instant::now();
     let worker = || -> Result<(), UsageError> {
         let mut bench = bench()?;
         loop {
@@ -35,7 +37,9 @@ pub(super) fn each<P: Sync, B, T: Send>(
             let Some(piece) = pieces.get(index) else { return Ok(()) };
             *results[index].lock() = Some(run(&mut bench, piece)?);
             let so_far = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress.tell(|| told(so_far, pieces.len(), &progress));
+            if so_far < pieces.len() {
+                progress.tell(|| told(so_far, pieces.len(), began));
+            }
         }
     };
     let lost = || UsageError("a thread ended early; that is a defect".to_owned(), None);
@@ -49,8 +53,8 @@ pub(super) fn each<P: Sync, B, T: Send>(
     results.into_iter().map(|result| result.into_inner().ok_or_else(lost)).collect()
 }
 
-fn told(so_far: usize, all: usize, progress: &Progress) -> String {
-    let left_s = progress.took().as_secs_f64() / so_far as f64 * (all - so_far) as f64;
+fn told(so_far: usize, all: usize, began: Instant) -> String {
+    let left_s = began.elapsed().as_secs_f64() / so_far as f64 * (all - so_far) as f64;
     format!("{so_far} of {all} parts done, {} left", Millis::from_secs(left_s as u64))
 }
 
@@ -60,15 +64,17 @@ mod tests {
 
     #[test]
     fn results_come_in_the_order_of_the_pieces_however_many_threads() {
-        let pieces: Vec<u64> = (0..100).collect();
+        let (pieces, progress): (Vec<u64>, _) = ((0..100).collect(), Progress::begin());
         for jobs in [1, 3, 1_000] {
-            let squares = each(&pieces, Some(jobs), || Ok(()), |(), piece| Ok(piece * piece));
+            let squares =
+                each(&pieces, Some(jobs), &progress, || Ok(()), |(), piece| Ok(piece * piece));
             assert_eq!(
                 squares.unwrap(),
                 pieces.iter().map(|piece| piece * piece).collect::<Vec<_>>()
             );
         }
-        let empty: Vec<u64> = each(&[], None, || Ok(()), |(), piece: &u64| Ok(*piece)).unwrap();
+        let empty: Vec<u64> =
+            each(&[], None, &progress, || Ok(()), |(), piece: &u64| Ok(*piece)).unwrap();
         assert!(empty.is_empty());
     }
 
@@ -79,6 +85,7 @@ mod tests {
             other => Ok(*other),
         };
         let pieces: Vec<u64> = (0..10).collect();
-        assert_eq!(each(&pieces, Some(2), || Ok(()), refused).unwrap_err().to_string(), "seven");
+        let error = each(&pieces, Some(2), &Progress::begin(), || Ok(()), refused).unwrap_err();
+        assert_eq!(error.to_string(), "seven");
     }
 }

@@ -102,12 +102,14 @@ pub(crate) fn simulate(args: &SimulateArgs) -> anyhow::Result<u8> {
     }
     let lab = Lab::new().map_err(UsageError::of)?;
     let (mut sums, mut timelines) = (Vec::new(), Vec::new());
+    let progress = Progress::begin();
     for policy in &args.policies {
         let by = contender(&lab, policy, &scenario)?;
         let mut timeline = args.html.as_ref().map(|_| timeline(args, by.name()));
-        sums.push(run_all(args, &scenario, &by, timeline.as_mut())?);
+        sums.push(run_all(args, &scenario, &by, timeline.as_mut(), &progress)?);
         timelines.extend(timeline.map(Timeline::sorted));
     }
+    drop(progress);
     if let Some(file) = &args.html {
         let about = About {
             title: &scenario.name,
@@ -197,9 +199,9 @@ fn run_all(
     scenario: &Scenario,
     by: &Contender,
     mut timeline: Option<&mut Timeline>,
+    progress: &Progress,
 ) -> anyhow::Result<Sum> {
     let mut sum = Sum { policy: by.name().to_owned(), ..Sum::default() };
-    let progress = Progress::begin();
     for nth in 0..args.runs {
         if args.runs > 1 {
             progress.tell(|| format!("{}: run {} of {}", by.name(), nth + 1, args.runs));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reprieve_core::{
     decision::{Decision, Finding, Outcome, Part},
-    evidence::Exchange,
+    evidence::{Exchange, ProbeFault},
     ids::{DecisionId, LifeId},
     incident::heeded,
     judgement::{Admission, Attempt, Call, RestartCause, Trigger, Verdict},
@@ -88,7 +88,10 @@ impl Supervisor {
             self.remember(workspace, note.clone()).await;
         }
         self.suspect(workspace, &decided.outcome, &decided.evidence);
-        let blind = self.note_sight(workspace, &decided.evidence, told);
+        let blind = self.note_sight(workspace, &decided.evidence);
+        if let (Call::Judge { .. }, Some(Ok(()))) = (call, supervision::sight(&decided.evidence)) {
+            workspace.live.lock().reports.look_into(told);
+        }
         let decision = Decision {
             id: new_decision_id(),
             at,
@@ -163,7 +166,11 @@ impl Supervisor {
                 (Finding::Busy { retry_after: Outcome::FALL_BACK_RETRY }, effect)
             }
             Verdict::Dead => {
-                let (_, steps) = workspace.live.lock().incident.dead(life, now);
+                let (_, steps) = {
+                    let mut live = workspace.live.lock();
+                    live.reports.close();
+                    live.incident.dead(life, now)
+                };
                 self.carry_out(workspace, steps, ruled.mark).await;
                 self.finding_of_the_dead(workspace)
             }
@@ -269,16 +276,18 @@ impl Supervisor {
         admission
     }
 
-    /// Keeps the book on workspaces that cannot be seen, and raises the alert if
-    /// that lasts. `told`: how many reports there were before it was looked at.
-    fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange], told: u64) -> bool {
+    /// Whether the policy asked the runtime and the host could not see.
+    fn note_sight(&self, workspace: &Workspace, evidence: &[Exchange]) -> bool {
         let Some(sight) = supervision::sight(evidence) else { return false };
-        let fault = sight.err();
+        self.saw(workspace, sight.err());
+        sight.is_err()
+    }
+
+    /// Keeps the book on workspaces that cannot be seen, and raises the alert if
+    /// that lasts.
+    pub(super) fn saw(&self, workspace: &Workspace, fault: Option<ProbeFault>) {
         let (now, id) = (self.now(), workspace.id());
         let mut live = workspace.live.lock();
-        if fault.is_none() {
-            live.reports.look_into(told);
-        }
         match (fault, live.blind_since) {
             (Some(fault), None) => {
                 live.blind_since = Some(now);
@@ -294,7 +303,6 @@ impl Supervisor {
             }
             (Some(_), Some(_)) | (None, None) => {}
         }
-        fault.is_some()
     }
 
     /// Keeps the tenant's gauge of suspicion: see `fleet.suspected` in the

@@ -39,7 +39,7 @@ impl Supervisor {
             let live = workspace.live.lock();
             live.may_be_judged() && live.owes_a_look()
         };
-        if joined && is_owed() {
+        if joined && is_owed() && !self.0.stop.is_cancelled() {
             came_of(self.join_or_begin(workspace, trigger, shown).0).await;
         }
     }

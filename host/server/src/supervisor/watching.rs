@@ -7,13 +7,13 @@ use std::{
 };
 
 use reprieve_core::{
-    evidence::StoreFault,
+    evidence::{Health, StoreFault},
     ids::LifeId,
     incident::{Incident, Standing},
     judgement::{RestartCause, Trigger},
     ports::{RuntimeEvent, RuntimeEventKind},
     reports::Reports,
-    supervision::{LAG_TICK, MAX_SILENT_PER_TICK, SILENCE_TICK, SILENT_AGAIN},
+    supervision::{BLIND_AGAIN, LAG_TICK, MAX_SILENT_PER_TICK, SILENCE_TICK, SILENT_AGAIN},
     time::Millis,
 };
 use tokio::{
@@ -99,35 +99,51 @@ impl Supervisor {
 
     fn begin_to_watch(&self, workspace: Arc<Workspace>) {
         let supervisor = self.clone();
-        self.spawn(async move { supervisor.find(&workspace).await });
+        self.spawn(async move {
+            while !supervisor.find(&workspace).await {
+                let again = tokio::time::sleep(BLIND_AGAIN.as_duration());
+                if supervisor.0.stop.run_until_cancelled(again).await.is_none() {
+                    return;
+                }
+            }
+        });
     }
 
     /// A workspace that this host never started is started; one that an earlier
     /// run of the host left behind is looked at, and judged if it does not run.
-    async fn find(&self, workspace: &Arc<Workspace>) {
-        let (life, standing, in_flight) = {
+    /// False: it could not be seen.
+    async fn find(&self, workspace: &Arc<Workspace>) -> bool {
+        let is_there = self.workspace(workspace.id()).is_some_and(|it| Arc::ptr_eq(&it, workspace));
+        let (life, told) = {
             let live = workspace.live.lock();
-            let incident = &live.incident;
-            (incident.life(), incident.standing(), incident.is_in_flight())
+            let is_ours = workspace.spec.is_restartable() && live.may_be_judged();
+            if !is_there || !is_ours {
+                return true;
+            }
+            (live.incident.life(), live.reports.told())
         };
-        if standing != Standing::Wanted || in_flight || !workspace.spec.is_restartable() {
-            return;
-        }
         let witness = WorkspaceWitness::new(self.clone(), Arc::clone(workspace));
         let look = witness.look().await;
-        let runs = look.as_ref().is_ok_and(|look| !look.sighting.status.is_down());
-        if runs {
-            let began = look.ok().and_then(|look| look.sighting.uptime);
-            self.run_seen(workspace, witness.seen(), began).await;
-            workspace.live.lock().found();
-            self.judge(workspace, Trigger::Sweep).await;
-        } else if life == LifeId::default() && workspace.spec.discovered {
-            self.leave_stopped(workspace).await;
-        } else if life == LifeId::default() && look.is_ok() {
-            self.wish(workspace, RestartCause::Operator).await;
-        } else {
-            self.judge(workspace, Trigger::Sweep).await;
+        self.saw(workspace, look.as_ref().err().copied());
+        let is_new = life == LifeId::default();
+        match look.map(|look| look.sighting) {
+            Ok(sighting) if !sighting.status.is_down() => {
+                self.run_seen(workspace, witness.seen(), sighting.uptime).await;
+                let is_unhealthy = sighting.health == Some(Health::Unhealthy);
+                workspace.live.lock().found(is_unhealthy, told);
+                self.judge_reported(workspace, Trigger::Sweep, None).await;
+            }
+            Ok(_) if is_new && workspace.spec.discovered => self.leave_stopped(workspace).await,
+            Ok(_) if is_new => drop(self.wish(workspace, RestartCause::Operator).await),
+            Ok(_) => drop(self.judge(workspace, Trigger::Sweep).await),
+            Err(_) if is_new => return false,
+            Err(_) => {
+                // Another run than the one that is known may be there.
+                self.judge(workspace, Trigger::Sweep).await;
+                return false;
+            }
         }
+        true
     }
 
     async fn watch_silence(self) {

@@ -114,6 +114,7 @@ impl Live {
     }
 
     /// The runtime reports something of that run; whether it is a reason to judge.
+    /// While a restart is in flight it is not: it is about the run that is ended.
     pub(super) fn take_report(&mut self, of: Option<&LifeMark>) -> bool {
         let of_this_run = match (of, &self.mark) {
             (Some(reported), Some(known)) => reported == known,
@@ -127,9 +128,11 @@ impl Live {
     }
 
     /// A run is found that may have been going on for long. What was reported of it
-    /// before, nobody heard.
-    pub(super) fn found(&mut self) {
-        self.reports.tell(self.incident.life());
+    /// before, nobody heard; what was since so many had been told, is of this life.
+    pub(super) fn found(&mut self, is_unhealthy: bool, told: u64) {
+        if is_unhealthy || self.reports.told() > told {
+            self.reports.tell(self.incident.life());
+        }
     }
 
     /// It is wanted, and no restart of it is in flight.

@@ -16,8 +16,8 @@ pub(super) async fn told_until_done<T>(client: &AdminClient, asked: impl Future<
     if !std::io::stderr().is_terminal() {
         return asked.await;
     }
-    let progress = Progress::begin();
-    let mut look = interval_at(Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    let (progress, began) = (Progress::begin(), Instant::now());
+    let mut look = interval_at(began + LOOK_EVERY, LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked = pin!(asked);
     loop {
@@ -28,9 +28,8 @@ pub(super) async fn told_until_done<T>(client: &AdminClient, asked: impl Future<
         let meanwhile = async {
             let status = client.get::<Value>("policies").await.ok();
             let under_way = status.and_then(|status| under_way(&status["passage"]));
-            if let Some(what) = under_way {
-                progress.tell(|| format!("{what}, {} s", progress.took().as_secs()));
-            }
+            let line = |what| format!("{what}, {} s", began.elapsed().as_secs());
+            progress.tell(|| under_way.map_or_else(String::new, line));
         };
         tokio::select! {
             done = &mut asked => return done,

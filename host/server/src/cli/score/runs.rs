@@ -10,7 +10,7 @@ use reprieve_lab::{
 };
 use reprieve_runtime::{Policy, registry::Candidate};
 
-use crate::cli::{author::Meant, output::UsageError, pool};
+use crate::cli::{author::Meant, output::UsageError, pool, progress::Progress};
 
 /// Runs that one thread does before it looks for other work.
 const RUNS_AT_ONCE: usize = 5;
@@ -49,7 +49,7 @@ pub(super) fn read(policies: &[PathBuf]) -> Result<Vec<Named>, UsageError> {
 
 pub(super) fn all(work: &Work<'_>) -> Result<Scoreboard, UsageError> {
     let pieces = pieces(work);
-    let made = pool::each(&pieces, work.jobs, || Bench::new(work), Bench::run)?;
+    let made = pool::each(&pieces, work.jobs, &Progress::begin(), || Bench::new(work), Bench::run)?;
     // Of one cell after the other, as they were cut.
     let mut cells: Vec<Vec<Run>> = Vec::new();
     let mut last = None;

@@ -16,7 +16,9 @@ use super::{
 };
 use crate::cli::{
     output::{self, GOOD},
-    pool, table,
+    pool,
+    progress::Progress,
+    table,
 };
 
 /// What the search came to.
@@ -35,7 +37,12 @@ pub(super) struct Found {
 }
 
 impl Found {
-    pub(super) fn of(search: &Search, trial: &Trial<'_>, args: &TuneArgs) -> anyhow::Result<Self> {
+    pub(super) fn of(
+        search: &Search,
+        trial: &Trial<'_>,
+        args: &TuneArgs,
+        progress: &Progress,
+    ) -> anyhow::Result<Self> {
         let price = search.plan().price;
         let points = search.points();
         let best = search.best().context("nothing was run; that is a defect")?;
@@ -44,6 +51,7 @@ impl Found {
         let outcomes = pool::each(
             &seeds,
             args.jobs,
+            progress,
             || trial.bench(),
             |bench, seed| trial.run(bench, settings, *seed),
         )?;

@@ -23,6 +23,7 @@ use super::{
     author::Meant,
     output::{self, UsageError},
     pool,
+    progress::Progress,
 };
 
 /// The most runs of one point.
@@ -122,8 +123,10 @@ pub(crate) fn tune(args: &TuneArgs) -> anyhow::Result<u8> {
         None => None,
         Some(file) => Some(Journal::open(file, &trial.mark()?)?),
     };
-    let search = searched(search, &trial, journal.as_ref(), args.jobs)?;
-    let found = Found::of(&search, &trial, args)?;
+    let progress = Progress::begin();
+    let search = searched(search, &trial, journal.as_ref(), args.jobs, &progress)?;
+    let found = Found::of(&search, &trial, args, &progress)?;
+    drop(progress);
     if let Some(file) = &args.out {
         output::write(file, &found.file(&ground))?;
     }
@@ -143,6 +146,7 @@ fn searched(
     trial: &Trial<'_>,
     journal: Option<&Journal>,
     jobs: Option<u64>,
+    progress: &Progress,
 ) -> anyhow::Result<Search> {
     loop {
         let wanted = search.wanted();
@@ -153,6 +157,7 @@ fn searched(
         let came = pool::each(
             &wanted,
             jobs,
+            progress,
             || trial.bench(),
             |bench, run| match known(run) {
                 Some(outcome) => Ok(outcome),
