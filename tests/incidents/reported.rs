@@ -17,6 +17,7 @@ use reprieve_server::supervisor::WorkspaceSpec;
 use reprieve_tests::{PolicyName, Stage, StageOptions, ws};
 
 const SECOND: Duration = Duration::from_secs(1);
+const NEVER_SEEN: u32 = 99;
 
 async fn stage(policy: PolicyName) -> Stage {
     Stage::set(StageOptions { policy, reports_ends: true, ..StageOptions::default() }).await
@@ -117,7 +118,7 @@ async fn what_was_unhealthy_when_it_was_found_is_looked_into_once_it_has_settled
 }
 
 /// A host comes up while the daemon is away. It has heard of workspaces that it has
-/// never seen, and of some that it knows others began another run meanwhile.
+/// never seen, and of one that it knows and that others began anew meanwhile.
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_seen_when_it_is_found_is_looked_for_until_it_is() {
     let stage = stage(PolicyName::Default).await;
@@ -139,8 +140,6 @@ async fn what_cannot_be_seen_when_it_is_found_is_looked_for_until_it_is() {
         assert_eq!(stage.restarts_of(number).len(), 1, "ws-{number} is watched over");
     }
 }
-
-const NEVER_SEEN: u32 = 99;
 
 /// Nothing is owed for it: it is well in its settle window, too.
 #[tokio::test(start_paused = true)]

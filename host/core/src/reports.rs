@@ -12,10 +12,11 @@ use crate::ids::LifeId;
 /// The reports on one workspace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reports {
-    /// How many there were of this life.
+    /// How many there were, of all lives.
     told: u64,
-    /// How many of them were looked into.
+    /// So many of them, the oldest, need no look any more.
     looked_into: u64,
+    /// The newest one's.
     life: LifeId,
 }
 

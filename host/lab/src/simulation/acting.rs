@@ -272,7 +272,7 @@ impl Simulation<'_> {
         live.reports.tell(live.incident.life());
         match &mut live.judging {
             Some(judging) => judging.reported = Some(trigger),
-            None => self.judge(h, w, trigger, None, None),
+            None => self.judge(h, w, trigger, None),
         }
     }
 

@@ -21,7 +21,7 @@ use reprieve_core::{
 };
 use reprieve_runtime::{Deliberation, Generation};
 
-use super::{traffic::Caller, witness::Shown};
+use super::traffic::Caller;
 
 /// How well a host sees, and how each tenant's fleet is. Shared with the witnesses
 /// of its judgements.
@@ -139,9 +139,7 @@ pub(super) struct Judging {
     pub(super) number: u32,
     /// Requests that wait for it.
     pub(super) callers: Vec<Caller>,
-    /// What the runtime has just shown unasked.
-    pub(super) shown: Option<Shown>,
-    /// What it has reported meanwhile.
+    /// What the runtime has reported meanwhile.
     pub(super) reported: Option<Trigger>,
     pub(super) stage: Stage,
     /// Which run was seen last.

@@ -22,7 +22,7 @@ use super::{
     agenda::AtHost,
     host::{Deliberating, Judging, Stage},
     traffic::Caller,
-    witness::{Shown, unavailable},
+    witness::unavailable,
 };
 
 /// How long a verdict is kept where one is kept on purpose.
@@ -30,14 +30,7 @@ const ACTED_ON_LATE: Millis = Millis::from_secs(5);
 
 impl Simulation<'_> {
     /// Judges a workspace and acts on the verdict; whoever asks meanwhile shares it.
-    pub(super) fn judge(
-        &mut self,
-        h: usize,
-        w: usize,
-        trigger: Trigger,
-        caller: Option<Caller>,
-        shown: Option<Shown>,
-    ) {
+    pub(super) fn judge(&mut self, h: usize, w: usize, trigger: Trigger, caller: Option<Caller>) {
         if let Some(judging) = &mut self.hosts[h].live[w].judging {
             judging.callers.extend(caller);
             return;
@@ -47,8 +40,7 @@ impl Simulation<'_> {
             first: self.now,
             number: 0,
             callers: caller.into_iter().collect(),
-            seen: shown.map(|shown| shown.run),
-            shown,
+            seen: None,
             reported: None,
             stage: Stage::Turning,
             looked: None,
@@ -79,8 +71,7 @@ impl Simulation<'_> {
             judging.stage = stage;
             return;
         };
-        let shown = if judging.number == 0 { judging.shown } else { None };
-        let facts: Arc<dyn Witness> = Arc::new(self.facts(h, w, shown));
+        let facts: Arc<dyn Witness> = Arc::new(self.facts(h, w));
         let generation = match self.options.fault {
             // Whatever is in force now, in the middle of a decision.
             Some(Fault::MixedGenerations) => self.generation(),
@@ -258,7 +249,7 @@ impl Simulation<'_> {
             && !live.incident.is_in_flight()
             && live.owes_a_look()
         {
-            self.judge(h, w, trigger, None, None);
+            self.judge(h, w, trigger, None);
         }
     }
 
@@ -291,7 +282,7 @@ impl Simulation<'_> {
             return;
         }
         let trigger = if incident.is_settling() { Trigger::Settling } else { Trigger::Sweep };
-        self.judge(h, w, trigger, None, None);
+        self.judge(h, w, trigger, None);
     }
 
     /// ALIVE is no end of a silence: who is silent is judged again.
@@ -338,7 +329,7 @@ impl Simulation<'_> {
     }
 
     fn decide_now(&mut self, h: usize, w: usize, call: Call, generation: &Generation) -> Decided {
-        let facts: Arc<dyn Witness> = Arc::new(self.facts(h, w, None));
+        let facts: Arc<dyn Witness> = Arc::new(self.facts(h, w));
         let who = self.workspaces[w].who.clone();
         let mut deliberation = Deliberation::begin(call, self.now);
         // Ends: a decision has a limited number of passes.

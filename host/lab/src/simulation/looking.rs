@@ -11,7 +11,7 @@ use super::{
     agenda::AtHost,
     host::Stage,
     weather::HazeKind,
-    witness::{Facts, Shown, Stored},
+    witness::{Facts, Stored},
 };
 use crate::{history::RecordedProbe, scenario::Beats};
 
@@ -20,7 +20,7 @@ type Seen = Result<(Sighting, Option<u64>), ProbeFault>;
 
 impl Simulation<'_> {
     /// What is at hand of it now.
-    pub(super) fn facts(&self, h: usize, w: usize, shown: Option<Shown>) -> Facts {
+    pub(super) fn facts(&self, h: usize, w: usize) -> Facts {
         let (workspace, live) = (&self.workspaces[w], &self.hosts[h].live[w]);
         let stored = (!self.weather.stores_fail(self.now)).then(|| Stored {
             life: live.incident.life(),
@@ -39,7 +39,6 @@ impl Simulation<'_> {
             who: workspace.who.clone(),
             subject: workspace.subject.clone(),
             stored,
-            shown,
             surroundings: std::sync::Arc::clone(&self.hosts[h].surroundings),
         }
     }

@@ -55,7 +55,7 @@ impl Simulation<'_> {
             self.plan_at(at, h, AtHost::Silence { stamp });
         }
         for w in silent {
-            self.judge(h, w, Trigger::HeartbeatExpired, None, None);
+            self.judge(h, w, Trigger::HeartbeatExpired, None);
             // Its next sign begins its watch anew: somebody has to hear it.
             self.workspaces[w].unheard = true;
             self.rouse(w);

@@ -229,7 +229,7 @@ impl Simulation<'_> {
 
     pub(super) fn forward_failed(&mut self, h: usize, w: usize, caller: Caller) {
         self.measures.failed_forwards += 1;
-        self.judge(h, w, Trigger::ForwardFailed(caller.failure), Some(caller), None);
+        self.judge(h, w, Trigger::ForwardFailed(caller.failure), Some(caller));
     }
 
     /// A request that waited for a judgement is answered.
@@ -325,6 +325,6 @@ impl Simulation<'_> {
             self.measures.lost += 1;
         }
         self.rouse(w);
-        self.judge(h, w, Trigger::ForwardFailed(failure), None, None);
+        self.judge(h, w, Trigger::ForwardFailed(failure), None);
     }
 }

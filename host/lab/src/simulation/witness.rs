@@ -5,26 +5,15 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use reprieve_core::{
-    evidence::{Answer, Note, ProbeFault, Question, Sighting, StoreFault, Subject},
+    evidence::{Answer, Note, ProbeFault, Question, StoreFault, Subject},
     ids::LifeId,
     ports::{RestartHistory, Signs, Witness},
     supervision,
-    time::{Millis, UnixMillis},
+    time::UnixMillis,
 };
 use reprieve_runtime::Who;
 
 use super::host::Surroundings;
-
-/// How long what a runtime showed unasked answers for a look.
-const REPORT_LASTS: Millis = Millis::from_secs(1);
-
-/// What a runtime showed unasked, and when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Shown {
-    pub(super) sighting: Sighting,
-    pub(super) run: u64,
-    pub(super) at: UnixMillis,
-}
 
 /// The facts of one moment.
 pub(super) struct Facts {
@@ -33,7 +22,6 @@ pub(super) struct Facts {
     pub(super) subject: Subject,
     /// None where the stores fail: it has to be fetched, and cannot be.
     pub(super) stored: Option<Stored>,
-    pub(super) shown: Option<Shown>,
     pub(super) surroundings: Arc<Mutex<Surroundings>>,
 }
 
@@ -55,11 +43,7 @@ impl Witness for Facts {
 
     fn at_hand(&self, question: &Question, now: UnixMillis) -> Option<Answer> {
         match *question {
-            Question::Look => {
-                let shown = self.shown?;
-                let age = shown.at.age(now);
-                (age <= REPORT_LASTS).then(|| Answer::Look(Ok(shown.sighting)).aged(age))
-            }
+            Question::Look => None,
             Question::Subject => Some(Answer::Subject(Box::new(self.subject.clone()))),
             Question::Eyesight { since, until } => {
                 Some(Answer::Eyesight(self.surroundings.lock().eyes.between(since, until, now)))

@@ -136,10 +136,11 @@ impl Supervisor {
             Ok(_) if is_new && workspace.spec.discovered => self.leave_stopped(workspace).await,
             Ok(_) if is_new => drop(self.wish(workspace, RestartCause::Operator).await),
             Ok(_) => drop(self.judge(workspace, Trigger::Sweep).await),
-            Err(_) if is_new => return false,
             Err(_) => {
-                // Another run than the one that is known may be there.
-                self.judge(workspace, Trigger::Sweep).await;
+                // It is judged again by itself; which run it is, is found out here.
+                if !is_new && !workspace.timers.judges() {
+                    self.judge(workspace, Trigger::Sweep).await;
+                }
                 return false;
             }
         }
